@@ -6,15 +6,14 @@
 
 use crate::{Map, Value};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 
 /// The document of one module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModuleDoc {
     /// The short name (`lineinfile`); `ansible.builtin.` and `ansible.legacy.` before it are accepted too.
-    pub name: Cow<'static, str>,
+    pub name: String,
     /// One sentence.
-    pub summary: Cow<'static, str>,
+    pub summary: String,
     /// Whether running it twice with the same parameters is the same as running it once. An op of a module that
     /// is not idempotent is never run again by itself after an unknown end.
     pub idempotent: bool,
@@ -22,13 +21,13 @@ pub struct ModuleDoc {
     pub check_mode: CheckMode,
     /// The parameter that a free-form text (`command: /bin/true`) goes into.
     #[serde(default)]
-    pub free_form: Option<Cow<'static, str>>,
+    pub free_form: Option<String>,
     /// The parameters.
-    pub params: Cow<'static, [ParamDoc]>,
+    pub params: Vec<ParamDoc>,
     /// The keys of its result.
-    pub returns: Cow<'static, [ReturnDoc]>,
+    pub returns: Vec<ReturnDoc>,
     /// Tasks as YAML, a list; a test parses and checks them.
-    pub examples: Cow<'static, str>,
+    pub examples: String,
 }
 
 /// How a module behaves in check mode.
@@ -47,10 +46,10 @@ pub enum CheckMode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParamDoc {
     /// Its name.
-    pub name: Cow<'static, str>,
+    pub name: String,
     /// Other names that mean the same.
     #[serde(default)]
-    pub aliases: Cow<'static, [Cow<'static, str>]>,
+    pub aliases: Vec<String>,
     /// Its type.
     pub kind: ParamKind,
     /// It must be given.
@@ -58,24 +57,24 @@ pub struct ParamDoc {
     pub required: bool,
     /// The default, as it would be written in YAML.
     #[serde(default)]
-    pub default: Option<Cow<'static, str>>,
+    pub default: Option<String>,
     /// The only values that are allowed; empty for any.
     #[serde(default)]
-    pub choices: Cow<'static, [Cow<'static, str>]>,
+    pub choices: Vec<String>,
     /// Its values are secret.
     #[serde(default)]
     pub secret: bool,
     /// One or two sentences.
-    pub doc: Cow<'static, str>,
+    pub doc: String,
 }
 
 /// One key of a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReturnDoc {
     /// The key.
-    pub name: Cow<'static, str>,
+    pub name: String,
     /// What it holds, with its unit.
-    pub doc: Cow<'static, str>,
+    pub doc: String,
 }
 
 /// The type of a parameter. Text is converted as Ansible does: `"yes"` is a boolean where one is wanted.
@@ -209,9 +208,9 @@ impl ModuleDoc {
         let mut given: Vec<(&str, &str)> = Vec::new();
         for (key, value) in params {
             let Some(param) = self.param(key) else {
-                let known = self.params.iter().flat_map(|p| std::iter::once(&p.name).chain(p.aliases.iter()));
-                let nearest = nearest(key, known.map(AsRef::as_ref));
-                errors.push(ParamError::Unknown { module: self.name.to_string(), name: key.clone(), nearest });
+                let known = self.params.iter().flat_map(|p| std::iter::once(&p.name).chain(&p.aliases));
+                let nearest = nearest(key, known.map(String::as_str));
+                errors.push(ParamError::Unknown { module: self.name.clone(), name: key.clone(), nearest });
                 continue;
             };
             if value.is_null() {
@@ -219,7 +218,7 @@ impl ModuleDoc {
             }
             if let Some((_, one)) = given.iter().find(|(name, _)| *name == param.name) {
                 errors.push(ParamError::Twice {
-                    module: self.name.to_string(),
+                    module: self.name.clone(),
                     one: (*one).to_owned(),
                     other: key.clone(),
                 });
@@ -227,19 +226,19 @@ impl ModuleDoc {
             }
             given.push((&param.name, key));
             if open(value) {
-                out.insert(param.name.to_string(), value.clone());
+                out.insert(param.name.clone(), value.clone());
                 continue;
             }
             match param.coerce(&self.name, key, value) {
                 Ok(value) => {
-                    out.insert(param.name.to_string(), value);
+                    out.insert(param.name.clone(), value);
                 }
                 Err(error) => errors.push(error),
             }
         }
         for param in self.params.iter().filter(|p| p.required) {
             if !given.iter().any(|(name, _)| *name == param.name) {
-                errors.push(ParamError::Missing { module: self.name.to_string(), name: param.name.to_string() });
+                errors.push(ParamError::Missing { module: self.name.clone(), name: param.name.clone() });
             }
         }
         if errors.is_empty() { Ok(out) } else { Err(errors) }
@@ -320,12 +319,12 @@ impl ParamDoc {
             };
             for item in items {
                 let got = text(&item).unwrap_or_default();
-                if !self.choices.iter().any(|c| *c == got) {
+                if !self.choices.contains(&got) {
                     return Err(ParamError::Choice {
                         module: module.to_owned(),
                         name: key.to_owned(),
                         choices: self.choices.join(", "),
-                        nearest: nearest(&got, self.choices.iter().map(AsRef::as_ref)),
+                        nearest: nearest(&got, self.choices.iter().map(String::as_str)),
                         got,
                     });
                 }
@@ -373,66 +372,60 @@ fn short(value: &Value) -> String {
 
 /// A parameter document; the builder methods that follow keep a module's table readable.
 #[must_use]
-pub const fn param(name: &'static str, kind: ParamKind, doc: &'static str) -> ParamDoc {
+pub fn param(name: &str, kind: ParamKind, doc: &str) -> ParamDoc {
     ParamDoc {
-        name: Cow::Borrowed(name),
-        aliases: Cow::Borrowed(&[]),
+        name: name.to_owned(),
+        aliases: Vec::new(),
         kind,
         required: false,
         default: None,
-        choices: Cow::Borrowed(&[]),
+        choices: Vec::new(),
         secret: false,
-        doc: Cow::Borrowed(doc),
+        doc: doc.to_owned(),
     }
 }
 
 /// A result key's document.
 #[must_use]
-pub const fn returns(name: &'static str, doc: &'static str) -> ReturnDoc {
-    ReturnDoc { name: Cow::Borrowed(name), doc: Cow::Borrowed(doc) }
+pub fn returns(name: &str, doc: &str) -> ReturnDoc {
+    ReturnDoc { name: name.to_owned(), doc: doc.to_owned() }
 }
 
 impl ParamDoc {
     /// The parameter must be given.
     #[must_use]
-    pub const fn required(mut self) -> Self {
+    pub fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
     /// The default, as YAML.
     #[must_use]
-    pub const fn default(mut self, default: &'static str) -> Self {
-        self.default = Some(Cow::Borrowed(default));
+    pub fn default(mut self, default: &str) -> Self {
+        self.default = Some(default.to_owned());
         self
     }
 
     /// Other names.
     #[must_use]
-    pub const fn aliases(mut self, aliases: &'static [Cow<'static, str>]) -> Self {
-        self.aliases = Cow::Borrowed(aliases);
+    pub fn aliases(mut self, aliases: &[&str]) -> Self {
+        self.aliases = aliases.iter().map(|&a| a.to_owned()).collect();
         self
     }
 
     /// The only allowed values.
     #[must_use]
-    pub const fn choices(mut self, choices: &'static [Cow<'static, str>]) -> Self {
-        self.choices = Cow::Borrowed(choices);
+    pub fn choices(mut self, choices: &[&str]) -> Self {
+        self.choices = choices.iter().map(|&c| c.to_owned()).collect();
         self
     }
 
     /// The values are secret.
     #[must_use]
-    pub const fn secret(mut self) -> Self {
+    pub fn secret(mut self) -> Self {
         self.secret = true;
         self
     }
-}
-
-/// A list of words for [`ParamDoc::aliases`] and [`ParamDoc::choices`].
-#[macro_export]
-macro_rules! words {
-    ($($word:literal),* $(,)?) => { &[$(std::borrow::Cow::Borrowed($word)),*] };
 }
 
 #[cfg(test)]
@@ -440,26 +433,29 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const DOC: ModuleDoc = ModuleDoc {
-        name: Cow::Borrowed("sample"),
-        summary: Cow::Borrowed("a sample"),
-        idempotent: true,
-        check_mode: CheckMode::Full,
-        free_form: None,
-        params: Cow::Borrowed(&[
-            param("path", ParamKind::Path, "where").required().aliases(words!["dest", "name"]),
-            param("mode", ParamKind::Mode, "mode"),
-            param("force", ParamKind::Bool, "force").default("false"),
-            param("state", ParamKind::Str, "state").choices(words!["file", "absent"]),
-            param("count", ParamKind::Int, "count"),
-            param("names", ParamKind::List, "names"),
-        ]),
-        returns: Cow::Borrowed(&[]),
-        examples: Cow::Borrowed(""),
-    };
+    fn doc() -> ModuleDoc {
+        ModuleDoc {
+            name: "sample".into(),
+            summary: "a sample".into(),
+            idempotent: true,
+            check_mode: CheckMode::Full,
+            free_form: None,
+            params: vec![
+                param("path", ParamKind::Path, "where").required().aliases(&["dest", "name"]),
+                param("mode", ParamKind::Mode, "mode"),
+                param("force", ParamKind::Bool, "force").default("false"),
+                param("state", ParamKind::Str, "state").choices(&["file", "absent"]),
+                param("count", ParamKind::Int, "count"),
+                param("names", ParamKind::List, "names"),
+            ],
+            returns: vec![],
+            examples: String::new(),
+        }
+    }
 
     fn run(value: Value) -> Result<Map, Vec<String>> {
-        DOC.normalise(value.as_object().unwrap(), |v| v.as_str().is_some_and(|s| s.contains("{{")))
+        doc()
+            .normalise(value.as_object().unwrap(), |v| v.as_str().is_some_and(|s| s.contains("{{")))
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
 
