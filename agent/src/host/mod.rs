@@ -1,0 +1,428 @@
+//! The only door to the host: files, users, services, packages, processes.
+//!
+//! [`HostView`] reads, [`Host`] writes as well. A module gets the first in `observe`, so the compiler keeps it from
+//! writing there; `real` is the machine, `fake` one in memory for tests. Every error carries its path or command.
+
+pub mod real;
+pub mod systemd;
+
+#[cfg(test)]
+pub mod fake;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why the host did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A file operation failed.
+    #[error("failed to {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried: "read", "replace", "create the directory".
+        what: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file is larger than the caller wants to hold in memory.
+    #[error("{} is larger than {limit} bytes", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// The limit.
+        limit: u64,
+    },
+    /// A command could not be started, or ended badly where that is an error.
+    #[error("command {argv:?} {why}{}", tail(stderr))]
+    Command {
+        /// The command.
+        argv: Vec<String>,
+        /// "exited with status 1", "was not found", "did not end within 30 s".
+        why: String,
+        /// The last lines of its standard error.
+        stderr: String,
+    },
+    /// A user or group that is not there.
+    #[error("{kind} {name:?} does not exist")]
+    NoSuchName {
+        /// "user" or "group".
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The service manager refused.
+    #[error("systemd failed to {what} {unit}: {why}")]
+    Systemd {
+        /// "start", "read", ...
+        what: &'static str,
+        /// The unit.
+        unit: String,
+        /// What it said.
+        why: String,
+    },
+    /// A file of the cache is missing: the controller did not send it, or it was cleaned up.
+    #[error("file {sha256} is not in the agent's cache")]
+    NoBlob {
+        /// Its content's hash.
+        sha256: String,
+    },
+    /// The op was cancelled or its deadline passed while it waited.
+    #[error("stopped while waiting for {0}")]
+    Stopped(String),
+}
+
+fn tail(stderr: &str) -> String {
+    let lines: Vec<&str> = stderr.lines().rev().take(5).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!(": {}", lines.into_iter().rev().collect::<Vec<_>>().join(" | "))
+}
+
+/// What kind of thing a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A device, socket or pipe.
+    Other,
+}
+
+/// What `stat` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStat {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits, 12 of them.
+    pub mode: u32,
+    /// The owner's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+    /// The size in bytes.
+    pub size: u64,
+    /// Last change of the content, in nanoseconds since 1970 UTC.
+    pub mtime_ns: i128,
+    /// Last access, likewise.
+    pub atime_ns: i128,
+    /// Last change of the inode, likewise.
+    pub ctime_ns: i128,
+    /// The inode's number.
+    pub inode: u64,
+    /// The device's number.
+    pub device: u64,
+    /// How many names it has.
+    pub links: u64,
+    /// Where a link points.
+    pub target: Option<PathBuf>,
+}
+
+/// A line of the user database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Name.
+    pub name: String,
+    /// Number.
+    pub uid: u32,
+    /// Number of the primary group.
+    pub gid: u32,
+    /// Full name and so on.
+    pub comment: String,
+    /// Home directory.
+    pub home: PathBuf,
+    /// Login shell.
+    pub shell: PathBuf,
+    /// Names of the other groups that it is in.
+    pub groups: Vec<String>,
+}
+
+/// A line of the group database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Name.
+    pub name: String,
+    /// Number.
+    pub gid: u32,
+}
+
+/// A systemd unit as systemd sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// Its full name, `kafka.service`.
+    pub name: String,
+    /// `loaded`, `not-found`, `masked`, ...
+    pub load_state: String,
+    /// `active`, `inactive`, `failed`, `activating`, ...
+    pub active_state: String,
+    /// `running`, `dead`, ...
+    pub sub_state: String,
+    /// `enabled`, `disabled`, `static`, `masked`, ... or empty.
+    pub file_state: String,
+    /// The main process, 0 when there is none.
+    pub main_pid: u32,
+    /// systemd's monotonic time of the last start of the main process, in microseconds since boot.
+    pub started_us: u64,
+    /// `success`, `exit-code`, `signal`, `timeout`, ... of the last run.
+    pub result: String,
+    /// How long systemd waits for a stop before it kills, in microseconds.
+    pub timeout_stop_us: u64,
+    /// A unit file on disk is newer than what systemd has loaded.
+    pub needs_reload: bool,
+}
+
+/// What systemd shall do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitAction {
+    /// Start it and wait for the job's end.
+    Start,
+    /// Stop it and wait for the job's end.
+    Stop,
+    /// Restart it and wait for the job's end.
+    Restart,
+    /// Reload it and wait for the job's end.
+    Reload,
+    /// Enable it at boot.
+    Enable,
+    /// Disable it.
+    Disable,
+    /// Mask it.
+    Mask,
+    /// Unmask it.
+    Unmask,
+}
+
+/// A command to run on the host.
+#[derive(Debug, Clone, Default)]
+pub struct CommandSpec {
+    /// Program and arguments; no shell unless it is the program.
+    pub argv: Vec<String>,
+    /// Where it runs; the agent's state directory when none.
+    pub cwd: Option<PathBuf>,
+    /// Variables beside the agent's own clean ones.
+    pub env: BTreeMap<String, String>,
+    /// What it reads from standard input.
+    pub stdin: Option<Vec<u8>>,
+    /// The user that it runs as.
+    pub user: Option<String>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandEnd {
+    /// The exit status; 128 + signal when a signal ended it.
+    pub rc: i32,
+    /// Its output, at most the cap, cut in the middle when it was more.
+    pub stdout: Vec<u8>,
+    /// Its error output, likewise.
+    pub stderr: Vec<u8>,
+    /// When it began and ended: seconds of wall time that it took.
+    pub elapsed: Duration,
+}
+
+/// Where the content of a file comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// A file of the agent's cache, by its SHA-256 in hex.
+    Blob(&'a str),
+    /// Another file of this host.
+    File(&'a Path),
+}
+
+/// Owner and mode of a file that is about to be made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Attributes {
+    /// Permission bits; none keeps those of the replaced file, or 0644 less the umask for a new one.
+    pub mode: Option<u32>,
+    /// Owner; none keeps it.
+    pub uid: Option<u32>,
+    /// Group; none keeps it.
+    pub gid: Option<u32>,
+}
+
+/// Reading the host.
+pub trait HostView: Send + Sync {
+    /// What a path is; none when nothing is there. `follow` looks through a link.
+    ///
+    /// # Errors
+    /// When it can not be looked at.
+    fn stat(&self, path: &Path, follow: bool) -> Result<Option<FileStat>, HostError>;
+
+    /// A file's content; none when it is not there.
+    ///
+    /// # Errors
+    /// When it can not be read or is larger than `limit`.
+    fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, HostError>;
+
+    /// The SHA-256 of a file in hex; none when it is not there.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn sha256(&self, path: &Path) -> Result<Option<String>, HostError>;
+
+    /// Names in a directory, sorted; none when it is not there.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn list(&self, path: &Path) -> Result<Option<Vec<String>>, HostError>;
+
+    /// A user by name.
+    ///
+    /// # Errors
+    /// When the database can not be read.
+    fn user(&self, name: &str) -> Result<Option<User>, HostError>;
+
+    /// A user by number.
+    ///
+    /// # Errors
+    /// When the database can not be read.
+    fn user_by_id(&self, uid: u32) -> Result<Option<User>, HostError>;
+
+    /// A group by name.
+    ///
+    /// # Errors
+    /// When the database can not be read.
+    fn group(&self, name: &str) -> Result<Option<Group>, HostError>;
+
+    /// A group by number.
+    ///
+    /// # Errors
+    /// When the database can not be read.
+    fn group_by_id(&self, gid: u32) -> Result<Option<Group>, HostError>;
+
+    /// A unit by name (`.service` is added when there is no suffix).
+    ///
+    /// # Errors
+    /// When systemd does not answer.
+    fn unit(&self, name: &str) -> Result<Unit, HostError>;
+
+    /// Runs a command that only reads (`dpkg-query`, `apt-cache`), with a deadline and an output cap of 8 MiB.
+    /// A status other than 0 is not an error here.
+    ///
+    /// # Errors
+    /// When it can not be started or does not end.
+    fn query(&self, argv: &[&str]) -> Result<CommandEnd, HostError>;
+
+    /// Tries to connect; true when something listens.
+    ///
+    /// # Errors
+    /// When the name does not resolve to anything.
+    fn connects(&self, host: &str, port: u16, timeout: Duration) -> Result<bool, HostError>;
+
+    /// A file of the cache by its SHA-256: its size, none when it is not there.
+    ///
+    /// # Errors
+    /// When the cache can not be read.
+    fn blob_size(&self, sha256: &str) -> Result<Option<u64>, HostError>;
+
+    /// The first `limit` bytes of a file of the cache.
+    ///
+    /// # Errors
+    /// When it is not there or can not be read.
+    fn read_blob(&self, sha256: &str, limit: u64) -> Result<Vec<u8>, HostError>;
+
+    /// Waits; shorter when the op is being stopped.
+    ///
+    /// # Errors
+    /// [`HostError::Stopped`] when the op is cancelled or its deadline passed.
+    fn pause(&self, time: Duration, why: &str) -> Result<(), HostError>;
+
+    /// Tells the operator what a long step is doing.
+    fn progress(&self, text: &str);
+
+    /// How long the op may still take.
+    fn time_left(&self) -> Duration;
+
+    /// Milliseconds since 1970 by the host's clock.
+    fn unix_ms(&self) -> i64;
+}
+
+/// Changing the host.
+pub trait Host: HostView {
+    /// The same host for reading.
+    fn view(&self) -> &dyn HostView;
+
+    /// The op is cancelled or late: begin nothing new.
+    fn stopping(&self) -> bool;
+
+    /// Makes or replaces a file: temporary file beside it, owner and mode set before the content, fsync, rename,
+    /// fsync of the directory. A link at `path` is replaced, not followed.
+    ///
+    /// # Errors
+    /// When any step fails; then the old file is as it was.
+    fn write(&self, path: &Path, content: Content<'_>, attributes: Attributes) -> Result<(), HostError>;
+
+    /// Copies a file beside itself with a time stamp in its name (`backup: true`); gives the copy's path.
+    ///
+    /// # Errors
+    /// When it can not be copied.
+    fn backup(&self, path: &Path) -> Result<PathBuf, HostError>;
+
+    /// Makes a directory and its missing parents; the parents get the default mode.
+    ///
+    /// # Errors
+    /// When it can not be made.
+    fn make_dir(&self, path: &Path, attributes: Attributes) -> Result<(), HostError>;
+
+    /// Sets what is given.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn set_attributes(&self, path: &Path, attributes: Attributes, follow: bool) -> Result<(), HostError>;
+
+    /// Sets access and modification time to now (`state: touch`).
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn touch(&self, path: &Path) -> Result<(), HostError>;
+
+    /// Makes or replaces a symbolic link, atomically.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn symlink(&self, target: &Path, path: &Path) -> Result<(), HostError>;
+
+    /// Makes or replaces a hard link, atomically.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn hard_link(&self, target: &Path, path: &Path) -> Result<(), HostError>;
+
+    /// Removes a file, a link or a whole directory; nothing there is fine.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn remove(&self, path: &Path) -> Result<(), HostError>;
+
+    /// Asks systemd and waits for the outcome.
+    ///
+    /// # Errors
+    /// When systemd refuses or the job fails.
+    fn unit_action(&self, name: &str, action: UnitAction) -> Result<(), HostError>;
+
+    /// `systemctl daemon-reload`.
+    ///
+    /// # Errors
+    /// When systemd refuses.
+    fn daemon_reload(&self) -> Result<(), HostError>;
+
+    /// Runs a command under the shim, its output streamed to the operator and kept; the op's deadline is its own.
+    /// One op runs at most one command with `run`: the shim's record is named after the op.
+    ///
+    /// # Errors
+    /// When it can not be started, or the op was stopped (then the command was ended first).
+    fn run(&self, command: &CommandSpec) -> Result<CommandEnd, HostError>;
+
+    /// Runs a helper program (`useradd`, `apt-get`) whose output is only of interest when it fails.
+    ///
+    /// # Errors
+    /// When it can not be started or its status is not 0.
+    fn tool(&self, argv: &[&str], env: &[(&str, &str)]) -> Result<CommandEnd, HostError>;
+}

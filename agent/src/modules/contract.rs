@@ -1,0 +1,175 @@
+//! The contract of a module: observe -> diff -> apply.
+//!
+//! Purpose: one shape for everything that an agent can do to a host. `observe` reads, `diff` is pure, `apply` does
+//! exactly the changes that `diff` listed. The runner derives `changed` from the list and withholds `apply` in
+//! check mode, so no module can get either wrong.
+//! Modules are synchronous: they are file and process work, run on a blocking thread of their own, where a panic
+//! fails the task and not the agent.
+//! Not here: parsing of parameters (`kfleet_model::module`), the order of calls (`runner`).
+
+use crate::host::{Host, HostError, HostView};
+use kfleet_model::module::ModuleDoc;
+use kfleet_model::{Change, Map, TaskResult, Value};
+use serde::de::DeserializeOwned;
+
+/// Why a module did not do its work. The text becomes the task's `msg`.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// The host refused or failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The parameters contradict each other or the host: for people, as a sentence fragment.
+    #[error("{0}")]
+    Invalid(String),
+    /// It ran and failed, and has results to show (`rc`, `stdout`, ...).
+    #[error("{msg}")]
+    Failed {
+        /// For people.
+        msg: String,
+        /// The result's keys.
+        data: Map,
+    },
+    /// The operator or the deadline stopped it before it was done.
+    #[error("stopped before {0}")]
+    Stopped(&'static str),
+}
+
+/// What `apply` adds to the result, beside the changes: keys of the result that only doing it can tell.
+pub type Applied = Map;
+
+/// One module. A unit struct implements it; `&'static dyn AnyModule` goes into the table.
+pub trait Module: Sync {
+    /// The parameters after normalising: real names, real types. Must deny unknown fields.
+    type Params: DeserializeOwned;
+    /// What `observe` found.
+    type State;
+
+    /// The document: name, parameters, returned keys, examples.
+    fn doc(&self) -> ModuleDoc;
+
+    /// Reads what the decision needs. Never writes.
+    ///
+    /// # Errors
+    /// When the host can not be read or the parameters make no sense on it.
+    fn observe(&self, host: &dyn HostView, params: &Self::Params) -> Result<Self::State, ModuleError>;
+
+    /// Lists what differs from what is wanted; empty when nothing has to be done. Pure.
+    ///
+    /// # Errors
+    /// When what is wanted can not be reached from what was found (a directory where a file is wanted).
+    fn diff(&self, params: &Self::Params, state: &Self::State) -> Result<Vec<Change>, ModuleError>;
+
+    /// Does the changes. Called only with a list that is not empty and never in check mode.
+    ///
+    /// # Errors
+    /// When the host refuses; what was done until then stays and is whole (files are replaced, never patched).
+    fn apply(
+        &self,
+        host: &dyn Host,
+        params: &Self::Params,
+        state: &Self::State,
+        changes: &[Change],
+    ) -> Result<Applied, ModuleError>;
+
+    /// The result's keys that observing alone can tell (`stat`, `dest`, `rc` of a guard that held).
+    fn found(&self, params: &Self::Params, state: &Self::State) -> Map;
+
+    /// Facts for the host (`ansible_facts`); only fact modules have some.
+    fn facts(&self, _params: &Self::Params, _state: &Self::State) -> Map {
+        Map::new()
+    }
+
+    /// Whether text diffs of this call would show secrets.
+    fn secret(&self, _params: &Self::Params) -> bool {
+        false
+    }
+
+    /// When the runner observes again after `apply` and finds changes still wanted, the task fails. Modules whose
+    /// outcome is not a state (commands) say no.
+    fn proves(&self) -> bool {
+        true
+    }
+}
+
+/// How the runner calls a module without knowing its types.
+pub trait AnyModule: Sync {
+    /// The module's document.
+    fn doc(&self) -> ModuleDoc;
+
+    /// Runs it once.
+    ///
+    /// `before_apply` is called exactly once, after the decision that something must be changed and before the
+    /// first side effect; its failure stops the module there.
+    ///
+    /// # Errors
+    /// As the module's.
+    fn run(
+        &self,
+        host: &dyn Host,
+        call: Call<'_>,
+        before_apply: &mut dyn FnMut() -> Result<(), ModuleError>,
+    ) -> Result<TaskResult, ModuleError>;
+}
+
+/// One call of a module.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// Parameters after [`ModuleDoc::normalise`].
+    pub params: &'a Map,
+    /// Check mode.
+    pub check: bool,
+    /// Keep text diffs.
+    pub diff: bool,
+}
+
+impl<M: Module> AnyModule for M {
+    fn doc(&self) -> ModuleDoc {
+        Module::doc(self)
+    }
+
+    fn run(
+        &self,
+        host: &dyn Host,
+        call: Call<'_>,
+        before_apply: &mut dyn FnMut() -> Result<(), ModuleError>,
+    ) -> Result<TaskResult, ModuleError> {
+        let params: M::Params = serde_json::from_value(Value::Object(call.params.clone()))
+            .map_err(|error| ModuleError::Invalid(format!("bad parameters: {error}")))?;
+        let view = host.view();
+        let state = self.observe(view, &params)?;
+        let mut changes = self.diff(&params, &state)?;
+        let mut data = self.found(&params, &state);
+        if !changes.is_empty() && !call.check {
+            if host.stopping() {
+                return Err(ModuleError::Stopped("its first side effect"));
+            }
+            before_apply()?;
+            data.extend(self.apply(host, &params, &state, &changes)?);
+            if self.proves() {
+                let again = self.observe(view, &params)?;
+                let left = self.diff(&params, &again)?;
+                if let Some(change) = left.first() {
+                    return Err(ModuleError::Failed {
+                        msg: format!(
+                            "applied, but {} of {} is still {} and not {}",
+                            change.property, change.object, change.from, change.to
+                        ),
+                        data,
+                    });
+                }
+            }
+        }
+        if !call.diff || self.secret(&params) {
+            for change in &mut changes {
+                change.diff = None;
+            }
+        }
+        Ok(TaskResult {
+            changed: !changes.is_empty(),
+            data,
+            changes,
+            facts: self.facts(&params, &state),
+            ..TaskResult::default()
+        })
+    }
+}
