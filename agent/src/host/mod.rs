@@ -426,3 +426,27 @@ pub trait Host: HostView {
     /// When it can not be started or its status is not 0.
     fn tool(&self, argv: &[&str], env: &[(&str, &str)]) -> Result<CommandEnd, HostError>;
 }
+
+/// What the agent's core lends to the real host for the length of one op.
+pub trait OpContext: Send + Sync {
+    /// The op is cancelled or late.
+    fn stopping(&self) -> bool;
+
+    /// What is left of the op's deadline.
+    fn time_left(&self) -> Duration;
+
+    /// Waits, at most this long; false when the op was stopped meanwhile.
+    fn wait(&self, time: Duration) -> bool;
+
+    /// Puts a progress event into the op's stream.
+    fn progress(&self, text: &str);
+
+    /// Runs a command under the shim, as [`Host::run`].
+    ///
+    /// # Errors
+    /// As [`Host::run`].
+    fn run_command(&self, command: &CommandSpec) -> Result<CommandEnd, HostError>;
+
+    /// Where a whole file of the cache lies; none when it is not there.
+    fn blob_path(&self, sha256: &str) -> Option<PathBuf>;
+}
