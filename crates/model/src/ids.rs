@@ -112,6 +112,16 @@ name_type!(
     "host name"
 );
 name_type!(
+    /// A fleet: the hosts that one pair of certificate authorities speaks for.
+    FleetName,
+    "fleet name"
+);
+name_type!(
+    /// A person or program that holds an operator certificate.
+    OperatorName,
+    "operator name"
+);
+name_type!(
     /// One run of a playbook, of an ad-hoc command or of a rolling operation.
     RunId,
     "run id"

@@ -18,7 +18,7 @@ pub mod snapshot;
 
 pub use change::Change;
 pub use class::Class;
-pub use ids::{BrokerId, ClusterName, Generation, HostName, OpId, RunId, TopicPartition};
+pub use ids::{BrokerId, ClusterName, FleetName, Generation, HostName, OpId, OperatorName, RunId, TopicPartition};
 pub use node::{LogDirReading, NodeReading};
 pub use op::{Op, OpEnd, OpEvent, OpEventKind, OutputStream};
 pub use reason::{Reason, Verdict};
