@@ -1,0 +1,127 @@
+//! Requests that only the active controller answers.
+//!
+//! In KRaft mode any broker forwards them. In ZooKeeper mode they go to the broker that Metadata names as controller,
+//! over a connection of their own; the controller may move at any moment, so an answer of NOT_CONTROLLER is followed
+//! by another look at Metadata.
+
+use crate::access::{Address, AddressError, KafkaAccess};
+use crate::connection::Connection;
+use crate::error::{ErrorCode, KafkaError};
+use kafka_protocol::messages::{DescribeQuorumRequest, MetadataRequest, MetadataResponse};
+use kafka_protocol::protocol::Request;
+use kfleet_model::BrokerId;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a controller that has moved is looked for again. A controller election takes well under a second once
+/// the old one's session is gone; a longer search is the caller's to repeat.
+const ATTEMPTS: u32 = 5;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Metadata answers have the controller from version 1 on, the cluster id from 2, leader epochs from 7 (Kafka 2.1).
+pub(crate) const METADATA_AT_LEAST: i16 = 7;
+
+/// Whether the broker belongs to a KRaft cluster: brokers in ZooKeeper mode do not offer DescribeQuorum.
+pub(crate) fn is_kraft(connection: &Connection) -> bool {
+    connection.supports::<DescribeQuorumRequest>()
+}
+
+/// Has the active controller answer a request. `code_of` takes the answer's own error code.
+pub(crate) async fn call_controller<R: Request>(
+    access: &KafkaAccess,
+    own: &mut Connection,
+    request: &R,
+    code_of: fn(&R::Response) -> i16,
+    deadline: Instant,
+) -> Result<R::Response, KafkaError> {
+    let mut attempt = 1;
+    loop {
+        let answer = if is_kraft(own) {
+            own.call(request, deadline).await?
+        } else {
+            call_named_controller(access, own, request, deadline).await?
+        };
+        let moved = ErrorCode::check(code_of(&answer)) == Some(ErrorCode::NOT_CONTROLLER);
+        if !moved || attempt == ATTEMPTS {
+            return Ok(answer);
+        }
+        tracing::debug!(broker = %own.broker(), attempt, "the active controller has moved");
+        attempt += 1;
+        tokio::time::sleep_until(deadline.min(Instant::now() + PAUSE)).await;
+    }
+}
+
+async fn call_named_controller<R: Request>(
+    access: &KafkaAccess,
+    own: &mut Connection,
+    request: &R,
+    deadline: Instant,
+) -> Result<R::Response, KafkaError> {
+    let metadata = own.call_at_least(&brokers_only(), METADATA_AT_LEAST, deadline).await?;
+    let Some(controller) = live_controller(&metadata) else {
+        return Err(KafkaError::NoActiveController { broker: own.broker().clone() });
+    };
+    if controller == access.node() {
+        return own.call(request, deadline).await;
+    }
+    let address = address_of(own.broker(), &metadata, controller)?;
+    let mut connection = Connection::open(access, &address, deadline).await?;
+    connection.call(request, deadline).await
+}
+
+/// Metadata without any topic. Topics are never created by asking.
+fn brokers_only() -> MetadataRequest {
+    MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false)
+}
+
+/// The controller that a broker in ZooKeeper mode names, when it is among the live brokers. For a moment after its
+/// death a broker still names the old one.
+pub(crate) fn live_controller(metadata: &MetadataResponse) -> Option<BrokerId> {
+    let id = metadata.controller_id;
+    metadata.brokers.iter().any(|broker| broker.node_id == id).then_some(BrokerId(id.0))
+}
+
+fn address_of(asked: &Address, metadata: &MetadataResponse, node: BrokerId) -> Result<Address, KafkaError> {
+    let broker = metadata.brokers.iter().find(|broker| broker.node_id.0 == node.0);
+    let broker = broker.ok_or_else(|| KafkaError::NoActiveController { broker: asked.clone() })?;
+    let port = u16::try_from(broker.port).ok().filter(|&port| port != 0);
+    port.map(|port| Address::new(broker.host.as_str(), port)).ok_or_else(|| KafkaError::BadAddress {
+        broker: asked.clone(),
+        node,
+        source: AddressError { text: format!("{}:{}", broker.host, broker.port) },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::BrokerId as WireId;
+    use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
+    use kafka_protocol::protocol::StrBytes;
+
+    fn metadata(controller: i32, port: i32) -> MetadataResponse {
+        let host = StrBytes::from_static_str("kafka-1");
+        let broker = MetadataResponseBroker::default().with_node_id(WireId(1)).with_host(host).with_port(port);
+        MetadataResponse::default().with_controller_id(WireId(controller)).with_brokers(vec![broker])
+    }
+
+    #[test]
+    fn a_controller_that_is_not_among_the_live_brokers_is_none() {
+        let cases = [(1, Some(BrokerId(1))), (2, None), (-1, None)];
+        for (named, expected) in cases {
+            assert_eq!(live_controller(&metadata(named, 9092)), expected, "controller {named}");
+        }
+    }
+
+    #[test]
+    fn a_controllers_address_is_the_advertised_one_or_a_named_error() {
+        let asked = Address::new("localhost", 9092);
+        assert_eq!(address_of(&asked, &metadata(1, 9094), BrokerId(1)).unwrap(), Address::new("kafka-1", 9094));
+        for port in [-1, 0, 70_000] {
+            let error = address_of(&asked, &metadata(1, port), BrokerId(1)).unwrap_err();
+            assert!(matches!(error, KafkaError::BadAddress { node: BrokerId(1), .. }), "{port}: {error}");
+        }
+    }
+}
