@@ -134,6 +134,13 @@ pub enum Reason {
         /// How many in all.
         count: u32,
     },
+    /// Partitions are under min.insync.replicas that were not so before the step.
+    UnderMinIsr {
+        /// Some of the partitions, at most ten.
+        partitions: Vec<TopicPartition>,
+        /// How many in all.
+        count: u32,
+    },
     /// Partitions have no leader.
     Offline {
         /// Some of the partitions, at most ten.
@@ -167,6 +174,18 @@ pub enum Reason {
         server: BrokerId,
         /// What is wrong with it, for people.
         why: String,
+    },
+    /// A ZooKeeper server that comes back could not take the leader's snapshot within initLimit, and would never
+    /// join.
+    SnapshotTooSlow {
+        /// The server that holds the data.
+        server: BrokerId,
+        /// How much data it holds.
+        bytes: u64,
+        /// How long that takes over the link that the policy assumes, in milliseconds.
+        transfer_ms: u64,
+        /// initLimit times tickTime, in milliseconds.
+        limit_ms: u64,
     },
     /// The process is not up, or is still the old one.
     NotRestarted {
@@ -263,6 +282,10 @@ impl fmt::Display for Reason {
                 write!(f, "{count} partitions are under-replicated: ")?;
                 list(f, partitions, *count)
             }
+            Self::UnderMinIsr { partitions, count } => {
+                write!(f, "{count} partitions are under min ISR and were not before: ")?;
+                list(f, partitions, *count)
+            }
             Self::Offline { partitions, count } => {
                 write!(f, "{count} partitions are offline: ")?;
                 list(f, partitions, *count)
@@ -283,6 +306,11 @@ impl fmt::Display for Reason {
                 "without member {candidate} only {left} of {voters} voters would be in step, {need} are needed"
             ),
             Self::EnsembleUnsettled { server, why } => write!(f, "ZooKeeper server {server}: {why}"),
+            Self::SnapshotTooSlow { server, bytes, transfer_ms, limit_ms } => write!(
+                f,
+                "ZooKeeper server {server} holds {bytes} bytes, which take {transfer_ms} ms to send, and a server that \
+                 joins has {limit_ms} ms (initLimit x tickTime)"
+            ),
             Self::NotRestarted { node, why } => write!(f, "node {node} is not up again: {why}"),
             Self::NotInSync { broker, partitions, count } => {
                 write!(f, "broker {broker} is not back in sync on {count} partitions: ")?;

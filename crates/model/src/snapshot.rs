@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A view of one cluster by one of its members.
+///
+/// As JSON the variant is the outer key (`{"kafka": {...}}`): with a tag inside, serde could not read maps with
+/// numbers as keys back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "lowercase")]
 pub enum ClusterSnapshot {
     /// A Kafka cluster, in ZooKeeper or KRaft mode.
     Kafka(KafkaSnapshot),
@@ -34,9 +37,9 @@ pub struct KafkaSnapshot {
     pub reassigning: BTreeSet<TopicPartition>,
 }
 
-/// Who keeps the cluster's metadata.
+/// Who keeps the cluster's metadata. As JSON the variant is the outer key, for the reason of [`ClusterSnapshot`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "snake_case")]
+#[serde(rename_all = "lowercase")]
 pub enum KafkaMode {
     /// ZooKeeper does; one broker is the active controller.
     ZooKeeper {
@@ -193,4 +196,55 @@ pub enum ZooKeeperRole {
     Participant,
     /// It does not vote.
     Observer,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_reads_back_from_the_json_that_it_was_written_as() {
+        let progress = ReplicaProgress { log_end_offset: 7, behind_ms: Some(0) };
+        let partition = PartitionState {
+            leader: Some(BrokerId(1)),
+            leader_epoch: 3,
+            replicas: vec![BrokerId(1)],
+            isr: BTreeSet::from([BrokerId(1)]),
+            removing: BTreeSet::new(),
+        };
+        let topic = Topic { min_isr: 1, internal: false, partitions: BTreeMap::from([(0, partition)]) };
+        let kafka = KafkaSnapshot {
+            seen_by: BrokerId(1),
+            cluster_id: "c".into(),
+            mode: KafkaMode::Kraft {
+                quorum: Quorum {
+                    leader: Some(BrokerId(1)),
+                    leader_epoch: 3,
+                    high_watermark: 7,
+                    voters: BTreeMap::from([(BrokerId(1), progress)]),
+                    observers: BTreeMap::new(),
+                },
+            },
+            brokers: BTreeMap::from([(BrokerId(1), Broker { host: "h".into(), port: 9092, rack: None })]),
+            topics: BTreeMap::from([("t".to_owned(), topic)]),
+            reassigning: BTreeSet::new(),
+        };
+        let server = ZooKeeperServer {
+            host: HostName::new("zk-1").unwrap(),
+            server_id: BrokerId(1),
+            state: ZooKeeperState::Follower,
+            zxid: 0x1_0000_0001,
+            ensemble: BTreeMap::from([(BrokerId(1), ZooKeeperRole::Participant)]),
+            outstanding_requests: 0,
+            connections: 1,
+            data_size_bytes: 10,
+            tick_ms: 2000,
+            init_limit: 10,
+            version: "3.8.4".into(),
+        };
+        for snapshot in [ClusterSnapshot::Kafka(kafka), ClusterSnapshot::ZooKeeper(server)] {
+            let text = serde_json::to_string(&snapshot).unwrap();
+            assert_eq!(serde_json::from_str::<ClusterSnapshot>(&text).unwrap(), snapshot);
+        }
+    }
 }
