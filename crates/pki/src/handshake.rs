@@ -3,8 +3,8 @@
 //! Purpose: turn a TCP connection into a [`SecureStream`] within a time limit, or say exactly why not.
 //! Place in the flow: [`crate::Incoming`] calls [`accept`] for each connection of an agent; the controller calls
 //! [`connect`] for each host.
-//! Not here: loops and retries, and logging: [`crate::Incoming`] logs what an agent refuses, the controller shows its
-//! own error.
+//! Not here: loops and retries. A certificate that the caller refuses is logged here, since it may be an attack; all
+//! other failures of a call are the caller's to tell. What an agent refuses is logged by [`crate::Incoming`].
 
 use crate::refusal::Refusal;
 use crate::slot::ServerSlot;
@@ -144,6 +144,30 @@ impl HandshakeError {
         }
     }
 
+    /// Writes one line to the log, with what a person needs to act.
+    pub(crate) fn log(&self) {
+        let hint = self.hint();
+        match self {
+            Self::Refused { peer, refusal } => tracing::warn!(
+                %peer,
+                reason = %refusal.reason,
+                presented = %refusal.presented,
+                hint,
+                "{self}"
+            ),
+            Self::NoCertificate { peer }
+            | Self::RefusedByPeer { peer, .. }
+            | Self::NotTls { peer, .. }
+            | Self::Incompatible { peer, .. }
+            | Self::TimedOut { peer, .. }
+            | Self::Closed { peer } => tracing::warn!(%peer, hint, "{self}"),
+            Self::Unreachable { peer, source } | Self::Io { peer, source } => {
+                tracing::warn!(%peer, %source, hint, "{self}");
+            }
+            Self::Tls { peer, source } => tracing::warn!(%peer, %source, hint, "{self}"),
+        }
+    }
+
     fn from_io(peer: SocketAddr, error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             return Self::Closed { peer };
@@ -250,7 +274,14 @@ async fn call(addr: SocketAddr, config: &Arc<ClientConfig>) -> Result<SecureStre
     // The name is neither sent nor compared; the expected host is part of the configuration.
     let name = ServerName::IpAddress(addr.ip().into());
     let tls = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await;
-    established(TlsStream::Client(tls.map_err(|error| HandshakeError::from_io(addr, error))?), addr)
+    let tls = tls.map_err(|error| {
+        let error = HandshakeError::from_io(addr, error);
+        if error.refusal().is_some() {
+            error.log();
+        }
+        error
+    })?;
+    established(TlsStream::Client(tls), addr)
 }
 
 fn established(tls: TlsStream<TcpStream>, addr: SocketAddr) -> Result<SecureStream, HandshakeError> {

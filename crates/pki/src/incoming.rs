@@ -85,7 +85,7 @@ impl Incoming {
         match ended {
             Ok((id, result)) => {
                 self.addresses.remove(&id);
-                result.map_err(|error| log(&error)).ok()
+                result.map_err(|error| error.log()).ok()
             }
             Err(error) => {
                 let peer = self.addresses.remove(&error.id());
@@ -136,29 +136,6 @@ impl Stream for Incoming {
                 }
             }
         }
-    }
-}
-
-/// One line for each connection that did not come about, with what a person needs to act.
-fn log(error: &HandshakeError) {
-    let hint = error.hint();
-    match error {
-        HandshakeError::Refused { peer, refusal } => tracing::warn!(
-            %peer,
-            reason = %refusal.reason,
-            presented = %refusal.presented,
-            hint,
-            "{error}"
-        ),
-        HandshakeError::NoCertificate { peer }
-        | HandshakeError::RefusedByPeer { peer, .. }
-        | HandshakeError::NotTls { peer, .. }
-        | HandshakeError::Incompatible { peer, .. }
-        | HandshakeError::TimedOut { peer, .. }
-        | HandshakeError::Closed { peer }
-        | HandshakeError::Unreachable { peer, .. } => tracing::warn!(%peer, hint, "{error}"),
-        HandshakeError::Io { peer, source } => tracing::warn!(%peer, %source, hint, "{error}"),
-        HandshakeError::Tls { peer, source } => tracing::warn!(%peer, %source, hint, "{error}"),
     }
 }
 
