@@ -5,6 +5,7 @@
 //! | [`snapshot`] | one broker's view of its cluster, as the model's `KafkaSnapshot` |
 //! | [`election`] | preferred leaders put back in their place |
 //! | [`zookeeper`] | what one ZooKeeper server says of itself; what Kafka's brokers registered in its tree |
+//! | `records` (feature of that name) | a producer that numbers its records, and the proof that none was lost |
 //!
 //! Place in the flow: an agent calls this crate against the broker or server on its own host, so the controller needs
 //! no listener, key store or firewall hole of Kafka. Types of the codec and of librdkafka stop at this crate's edge.
@@ -16,6 +17,8 @@ mod access;
 mod connection;
 pub mod election;
 mod error;
+#[cfg(feature = "records")]
+pub mod records;
 mod routing;
 pub mod snapshot;
 pub mod zookeeper;

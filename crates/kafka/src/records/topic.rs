@@ -1,0 +1,90 @@
+//! Makes and looks up the topic that the records go to.
+
+use super::{LibraryError, RecordsError, blocking};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::time::Duration;
+
+/// A topic as it shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicPlan {
+    /// Its name.
+    pub name: String,
+    /// How many partitions.
+    pub partitions: i32,
+    /// How many replicas of each.
+    pub replication_factor: i32,
+    /// Its `min.insync.replicas`.
+    pub min_isr: u32,
+}
+
+/// What making a topic came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TopicOutcome {
+    /// It was made.
+    Created,
+    /// There is one of that name; it was left as it is.
+    Existed,
+}
+
+/// Makes a topic, unless there is one of that name.
+///
+/// # Errors
+/// When the cluster is not reached within the time or refuses.
+pub async fn create_topic(bootstrap: &str, plan: &TopicPlan, limit: Duration) -> Result<TopicOutcome, RecordsError> {
+    let failed = |source| RecordsError::CreateTopic {
+        bootstrap: bootstrap.to_owned(),
+        topic: plan.name.clone(),
+        source: LibraryError::from(source),
+    };
+    let admin: AdminClient<DefaultClientContext> = client_config(bootstrap).create().map_err(|source| {
+        RecordsError::Client { bootstrap: bootstrap.to_owned(), source: LibraryError::from(source) }
+    })?;
+    let min_isr = plan.min_isr.to_string();
+    let topic = NewTopic::new(&plan.name, plan.partitions, TopicReplication::Fixed(plan.replication_factor))
+        .set("min.insync.replicas", &min_isr);
+    let options = AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit));
+    let results = admin.create_topics([&topic], &options).await.map_err(failed)?;
+    for result in results {
+        match result {
+            Ok(_) => {}
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => return Ok(TopicOutcome::Existed),
+            Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
+        }
+    }
+    Ok(TopicOutcome::Created)
+}
+
+/// How many partitions a topic has.
+pub(super) async fn partition_count(bootstrap: &str, topic: &str, limit: Duration) -> Result<i32, RecordsError> {
+    let (at, name) = (bootstrap.to_owned(), topic.to_owned());
+    blocking(bootstrap, move || {
+        let consumer: BaseConsumer = client_config(&at)
+            .create()
+            .map_err(|source| RecordsError::Client { bootstrap: at.clone(), source: LibraryError::from(source) })?;
+        let metadata = consumer.fetch_metadata(Some(&name), limit).map_err(|source| RecordsError::LookUp {
+            bootstrap: at.clone(),
+            topic: name.clone(),
+            source: LibraryError::from(source),
+        })?;
+        let count =
+            metadata.topics().iter().find(|topic| topic.name() == name).map_or(0, |topic| topic.partitions().len());
+        match i32::try_from(count) {
+            Ok(count) if count > 0 => Ok(count),
+            Ok(_) | Err(_) => Err(RecordsError::NoTopic { bootstrap: at, topic: name }),
+        }
+    })
+    .await
+}
+
+/// What all clients of this module have in common.
+pub(super) fn client_config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("client.id", "kfleet-records");
+    // Asking for a topic must never make it.
+    config.set("allow.auto.create.topics", "false");
+    config
+}

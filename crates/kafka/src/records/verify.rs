@@ -1,0 +1,117 @@
+//! Reads a topic back from its beginning and compares it with the producer's report.
+
+mod tally;
+
+use super::topic::{client_config, partition_count};
+use super::{LibraryError, ProducerReport, RecordsError, blocking, record};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tally::Tally;
+pub use tally::{PartitionTally, Verification};
+
+/// How long one poll waits; the deadline is looked at between two.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Reads every partition from its beginning to the high watermark that it has now, and says what of the report's
+/// records is missing, repeated or out of order.
+///
+/// Write nothing to the topic meanwhile: what comes later is not read, and would count as missing.
+///
+/// # Errors
+/// When the brokers are not reached or the ends are not reached within the time.
+pub async fn verify(bootstrap: &str, report: &ProducerReport, limit: Duration) -> Result<Verification, RecordsError> {
+    let partitions = partition_count(bootstrap, &report.topic, limit).await?;
+    let (at, report) = (bootstrap.to_owned(), report.clone());
+    blocking(bootstrap, move || Reader { bootstrap: &at, report: &report, limit }.read(partitions)).await
+}
+
+/// The blocking part.
+struct Reader<'a> {
+    bootstrap: &'a str,
+    report: &'a ProducerReport,
+    limit: Duration,
+}
+
+impl Reader<'_> {
+    fn read(&self, partitions: i32) -> Result<Verification, RecordsError> {
+        let start = Instant::now();
+        let consumer: BaseConsumer = client_config(self.bootstrap)
+            // A consumer must have a group, though this one neither joins it nor commits to it.
+            .set("group.id", format!("kfleet-verify-{}", self.report.run))
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .create()
+            .map_err(|source| {
+                let bootstrap = self.bootstrap.to_owned();
+                RecordsError::Client { bootstrap, source: LibraryError::from(source) }
+            })?;
+        let mut tally = Tally::new(self.report);
+        let mut ends = self.assign(&consumer, partitions, &mut tally)?;
+        while !ends.is_empty() {
+            if start.elapsed() >= self.limit {
+                return Err(self.timeout(&ends, start.elapsed()));
+            }
+            match consumer.poll(POLL) {
+                None => {}
+                Some(Ok(message)) => {
+                    let (partition, offset) = (message.partition(), message.offset());
+                    let Some(&end) = ends.get(&partition) else { continue };
+                    if offset < end {
+                        let number = message.payload().and_then(|value| record::number_of(&self.report.run, value));
+                        tally.read(partition, number);
+                    }
+                    if offset + 1 >= end {
+                        ends.remove(&partition);
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => _ = ends.remove(&partition),
+                Some(Err(source)) => return Err(self.failed(source)),
+            }
+        }
+        Ok(tally.finish())
+    }
+
+    /// Begins at the beginning of every partition. Returns the ends of those that hold anything.
+    fn assign(
+        &self,
+        consumer: &BaseConsumer,
+        partitions: i32,
+        tally: &mut Tally<'_>,
+    ) -> Result<BTreeMap<i32, i64>, RecordsError> {
+        let mut ends = BTreeMap::new();
+        let mut assignment = TopicPartitionList::new();
+        for partition in 0..partitions {
+            let topic = &self.report.topic;
+            let (low, high) = consumer.fetch_watermarks(topic, partition, self.limit).map_err(|e| self.failed(e))?;
+            tally.begin(partition, low, high);
+            if low < high {
+                ends.insert(partition, high);
+                let from = assignment.add_partition_offset(topic, partition, Offset::Offset(low));
+                from.map_err(|e| self.failed(e))?;
+            }
+        }
+        consumer.assign(&assignment).map_err(|e| self.failed(e))?;
+        Ok(ends)
+    }
+
+    fn failed(&self, source: KafkaError) -> RecordsError {
+        RecordsError::Read {
+            bootstrap: self.bootstrap.to_owned(),
+            topic: self.report.topic.clone(),
+            source: LibraryError::from(source),
+        }
+    }
+
+    fn timeout(&self, ends: &BTreeMap<i32, i64>, waited: Duration) -> RecordsError {
+        RecordsError::ReadTimeout {
+            bootstrap: self.bootstrap.to_owned(),
+            topic: self.report.topic.clone(),
+            unfinished: ends.keys().copied().collect(),
+            waited,
+        }
+    }
+}
