@@ -5,7 +5,7 @@
 //! Not here: what the files hold.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -69,7 +69,7 @@ impl FileError {
 
 /// Writes a whole file: either it is there completely after this, also after a power cut, or nothing has changed.
 pub(crate) fn write(path: &Path, contents: &str, mode: u32, existing: Existing) -> Result<(), FileError> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = parent(path);
     let fail = || FileError::io("write", path);
     let mut file = tempfile::Builder::new()
         .prefix(".kfleet-")
@@ -91,6 +91,14 @@ pub(crate) fn write(path: &Path, contents: &str, mode: u32, existing: Existing) 
     sync_dir(dir)
 }
 
+/// The folder that a file or folder stands in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
 /// Flushes a folder, so that a new name in it survives a power cut.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), FileError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(FileError::io("flush", dir))
@@ -102,12 +110,18 @@ pub(crate) fn make_dir(dir: &Path) -> Result<(), FileError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(FileError::io("make the folder", dir))
 }
 
-/// Appends one line and flushes it.
+/// Appends one line and flushes it. A line that an earlier crash has cut is ended first, so it damages itself only.
 pub(crate) fn append_line(path: &Path, line: &str) -> Result<(), FileError> {
     let fail = || FileError::io("append to", path);
-    let mut file = fs::OpenOptions::new().append(true).create(true).open(path).map_err(fail())?;
-    file.write_all(format!("{line}\n").as_bytes()).map_err(fail())?;
-    file.sync_all().map_err(fail())
+    let mut file = fs::OpenOptions::new().read(true).append(true).create(true).open(path).map_err(fail())?;
+    let mut last = [b'\n'];
+    if file.metadata().map_err(fail())?.len() > 0 {
+        file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(fail())?;
+    }
+    let end = if last == *b"\n" { "" } else { "\n" };
+    file.write_all(format!("{end}{line}\n").as_bytes()).map_err(fail())?;
+    file.sync_all().map_err(fail())?;
+    sync_dir(parent(path))
 }
 
 /// Reads a text file.

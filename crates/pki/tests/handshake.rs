@@ -230,6 +230,18 @@ async fn revocation_lists_are_enforced_on_both_sides() {
 }
 
 #[tokio::test]
+async fn while_an_authority_is_replaced_the_certificates_of_both_are_good() {
+    let (lab, next) = (Lab::new(), Lab::new());
+    let operator = lab.operator_who_trusts(&next);
+    let client = client_config(&operator, &host("kafka-1"), &options(Vec::new())).unwrap();
+    for signer in [&lab.agents, &next.agents] {
+        let server = lab.server_with(Forge::agent(signer, &[KAFKA_1]).make());
+        let (answer, called) = meet(server, Arc::clone(&client)).await;
+        assert!(answer.is_ok() && called.is_ok(), "{called:?}");
+    }
+}
+
+#[tokio::test]
 async fn configurations_are_not_made_of_the_wrong_parts() {
     let lab = Lab::new();
     let defaults = TlsOptions::default();

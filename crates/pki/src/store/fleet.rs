@@ -59,10 +59,7 @@ impl FleetStore {
     /// # Errors
     /// When the folder exists or can not be written.
     pub fn create(dir: &Path, fleet: &FleetName, now: Timestamp) -> Result<Self, StoreError> {
-        let parent = match dir.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            Some(_) | None => Path::new("."),
-        };
+        let parent = files::parent(dir);
         if dir.symlink_metadata().is_ok() {
             return Err(FileError::Exists { path: dir.to_owned() }.into());
         }
@@ -140,16 +137,45 @@ impl FleetStore {
             .map_err(StoreError::authority(&self.dir, kind))
     }
 
-    /// Makes a key and a certificate for an operator. An earlier pair of that name is replaced; pass
-    /// [`OPERATOR_LIFETIME`] unless there is a reason.
+    /// Makes a key and a certificate for a new operator. The default lifetime is [`OPERATOR_LIFETIME`].
     ///
     /// # Errors
-    /// When the authority can not sign, or a file can not be written.
+    /// When there is a key or certificate of that name already, the authority can not sign, or a file can not be
+    /// written.
     pub fn issue_operator(
         &self,
         name: &OperatorName,
         now: Timestamp,
         lifetime: Option<Duration>,
+    ) -> Result<IssuedCertificate, StoreError> {
+        let (certificate, key) = self.operator_files(name);
+        // Looked at before signing, so that a mistaken name leaves no certificate on record.
+        if let Some(path) = [certificate, key].into_iter().find(|path| path.symlink_metadata().is_ok()) {
+            return Err(FileError::Exists { path }.into());
+        }
+        self.make_operator(name, now, lifetime, Existing::Keep)
+    }
+
+    /// Replaces an operator's key and certificate by new ones. The old certificate stays valid until its end, or
+    /// until it is revoked.
+    ///
+    /// # Errors
+    /// When the authority can not sign, or a file can not be written.
+    pub fn renew_operator(
+        &self,
+        name: &OperatorName,
+        now: Timestamp,
+        lifetime: Option<Duration>,
+    ) -> Result<IssuedCertificate, StoreError> {
+        self.make_operator(name, now, lifetime, Existing::Replace)
+    }
+
+    fn make_operator(
+        &self,
+        name: &OperatorName,
+        now: Timestamp,
+        lifetime: Option<Duration>,
+        existing: Existing,
     ) -> Result<IssuedCertificate, StoreError> {
         let identity = Identity::operator(self.fleet.clone(), name.clone());
         let fail = |source| StoreError::Key { identity: identity.clone(), source };
@@ -157,9 +183,9 @@ impl FleetStore {
         let request = key.request(&identity).map_err(fail)?;
         let issued = self.sign(&request, &identity, now, lifetime.unwrap_or(OPERATOR_LIFETIME))?;
         let (certificate, key_file) = self.operator_files(name);
-        // A stop between the two leaves a pair that does not match, which loading refuses with a clear text.
-        files::write(&key_file, &key.to_pem(), SECRET, Existing::Replace)?;
-        files::write(&certificate, &issued.pem, PUBLIC, Existing::Replace)?;
+        // A stop between the two leaves a pair that does not match, which loading refuses and renewing mends.
+        files::write(&key_file, &key.to_pem(), SECRET, existing)?;
+        files::write(&certificate, &issued.pem, PUBLIC, existing)?;
         Ok(issued)
     }
 
@@ -207,10 +233,16 @@ impl FleetStore {
             return Ok(Vec::new());
         }
         let text = files::read(&path)?;
-        let parse = |(at, line)| {
-            serde_json::from_str(line).map_err(|source| StoreError::Record { path: path.clone(), line: at + 1, source })
-        };
-        text.lines().enumerate().map(parse).collect()
+        let mut records = Vec::new();
+        for (at, line) in text.lines().enumerate() {
+            match serde_json::from_str(line) {
+                Ok(record) => records.push(record),
+                // A line that breaks off was cut by a crash. Its certificate was never handed out.
+                Err(error) if error.is_eof() => {}
+                Err(source) => return Err(StoreError::Record { path, line: at + 1, source }),
+            }
+        }
+        Ok(records)
     }
 
     fn sign(

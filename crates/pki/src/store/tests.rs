@@ -127,6 +127,34 @@ fn every_issued_certificate_is_on_record() {
 }
 
 #[test]
+fn a_record_that_a_crash_has_cut_damages_no_other() {
+    let (lab, li) = (Lab::new(), OperatorName::new("li").unwrap());
+    let path = lab.fleet.dir().join("issued.jsonl");
+    let first = lab.fleet.issue_operator(&li, now(), None).unwrap();
+    let whole = std::fs::read_to_string(&path).unwrap();
+    for cut in 1..whole.len() - 1 {
+        std::fs::write(&path, format!("{whole}{}", &whole[..cut])).unwrap();
+        assert_eq!(lab.fleet.issued().unwrap(), [IssuedRecord::from(&first)], "cut after {cut} bytes");
+    }
+    let second = lab.fleet.renew_operator(&li, now(), None).unwrap();
+    assert_eq!(lab.fleet.issued().unwrap(), [IssuedRecord::from(&first), IssuedRecord::from(&second)]);
+    std::fs::write(&path, format!("{whole}nonsense\n{whole}")).unwrap();
+    assert!(matches!(lab.fleet.issued(), Err(StoreError::Record { line: 2, .. })));
+}
+
+#[test]
+fn an_operators_key_is_replaced_only_when_that_is_asked_for() {
+    let (lab, li) = (Lab::new(), OperatorName::new("li").unwrap());
+    let first = lab.fleet.issue_operator(&li, now(), None).unwrap();
+    let again = lab.fleet.issue_operator(&li, now(), None);
+    assert!(matches!(again, Err(StoreError::File(FileError::Exists { .. }))), "{again:?}");
+    assert_eq!(lab.fleet.load_operator(&li, now()).unwrap().certificate().serial, first.serial);
+    assert_eq!(lab.fleet.issued().unwrap().len(), 1);
+    let second = lab.fleet.renew_operator(&li, now(), None).unwrap();
+    assert_eq!(lab.fleet.load_operator(&li, now()).unwrap().certificate().serial, second.serial);
+}
+
+#[test]
 fn an_operator_is_loaded_until_his_certificate_ends() {
     let (lab, li) = (Lab::new(), OperatorName::new("li").unwrap());
     lab.fleet.issue_operator(&li, now(), None).unwrap();

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use kfleet_model::{FleetName, HostName, OperatorName};
 use kfleet_pki::{
-    Authority, AuthorityKind, FleetStore, HostStore, Identity, Incoming, KeyPair, Limits, Material, ServerSlot,
+    Authority, AuthorityKind, FleetStore, HostStore, Identity, Incoming, KeyPair, Limits, Material, Role, ServerSlot,
     TlsOptions, client_config, server_config,
 };
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, SanType};
@@ -25,7 +25,7 @@ pub(crate) struct Lab {
     pub(crate) operators: Authority,
     pub(crate) agent: Material,
     pub(crate) operator: Material,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// The time of all checks in a test: it stands still, so that a text told twice is the same.
@@ -68,7 +68,7 @@ impl Lab {
             operators: fleet.authority(AuthorityKind::Operators).unwrap(),
             agent,
             operator: fleet.load_operator(&li, now).unwrap(),
-            _dir: dir,
+            dir,
         }
     }
 
@@ -78,6 +78,14 @@ impl Lab {
 
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
         client_config(&self.operator, &host("kafka-1"), &options(Vec::new())).unwrap()
+    }
+
+    /// Our operator, who trusts the agents of another lab as well: the middle of an authority's replacement.
+    pub(crate) fn operator_who_trusts(&self, other: &Lab) -> Material {
+        let read = |name: &str| std::fs::read_to_string(self.dir.path().join("pki").join(name)).unwrap();
+        let both = format!("{}{}", self.agents.certificate_pem(), other.agents.certificate_pem());
+        let (certificate, key) = (read("operators/li.pem"), read("operators/li.key"));
+        Material::from_pem(Role::Operator, &certificate, &key, &both, now()).unwrap()
     }
 
     /// Our client in everything but the certificate.
