@@ -1,7 +1,7 @@
 //! The host's folder: the agent's key, its request, its certificate, and the authority of the operators it obeys.
 //!
 //! Purpose: make the key on the host, ask for a certificate, put it in place once it is proven to fit.
-//! Place in the flow: `kfleet-agent request` makes the request, `kfleet-agent install-certificate` takes the bundle,
+//! Place in the flow: `kfleet-agent request` makes the request, `kfleet-agent install-cert` takes the bundle,
 //! the service loads the result.
 //! Not here: the agents' authority; a host has no use for it after the check.
 
