@@ -359,11 +359,30 @@ impl Diagnostics {
         Self::default()
     }
 
-    /// Adds one; a repetition (the same role used twice) is dropped.
+    /// Adds one; the same thing at the same place (of a role that is used twice) is told once.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if !self.items.contains(&diagnostic) {
+        let same = |d: &Diagnostic| {
+            d.code == diagnostic.code && d.place == diagnostic.place && d.message == diagnostic.message
+        };
+        if !self.items.iter().any(same) {
             self.items.push(diagnostic);
         }
+    }
+
+    /// Adds a note to all that were found since there were `from`, unless they have one about the same.
+    pub fn note_since(&mut self, from: usize, file: &str, text: &str, span: &Span) {
+        for diagnostic in self.items.iter_mut().skip(from) {
+            let here = diagnostic.place.as_ref().is_some_and(|place| place.file == file);
+            if here && !diagnostic.notes.iter().any(|note| note.text == text) {
+                diagnostic.notes.push(Note { text: text.to_owned(), place: Some(Place::of(span)) });
+            }
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
     }
 
     /// Adds many.

@@ -6,8 +6,10 @@
 //! runs the plan. Inventories use the same YAML reader and the same diagnostics.
 //! Not here: hosts, network, clock, disk (see [`files::Files`]), colours.
 
+pub mod catalogue;
 pub mod diag;
 pub mod files;
+pub mod parse;
 pub mod plan;
 pub mod source;
 pub mod yaml;

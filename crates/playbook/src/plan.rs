@@ -7,8 +7,9 @@
 //! Not here: anything that depends on a host: variables, conditions, loops and dynamic includes are kept as text.
 
 use crate::source::Span;
-use crate::yaml::{Entry, Node, is_template, to_map};
-use kfleet_model::Map;
+use crate::yaml::{Entry, Node, is_template};
+use indexmap::IndexMap;
+use kfleet_model::{Map, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -120,15 +121,18 @@ pub struct VarMap {
     pub origin: String,
     /// The variables with their places.
     pub entries: Vec<Entry>,
-    /// The same as values, shared with the layers of [`crate::vars`].
-    pub values: Arc<Map>,
+    /// The same as values: each shared, so that a template that reads one copies none.
+    pub values: Values,
 }
+
+/// Variables by name, in the order in which they were written.
+pub type Values = IndexMap<String, Arc<Value>>;
 
 impl VarMap {
     /// Takes the entries of a mapping.
     #[must_use]
     pub fn new(origin: impl Into<String>, entries: Vec<Entry>) -> Arc<Self> {
-        let values = Arc::new(to_map(&entries));
+        let values = entries.iter().map(|entry| (entry.key.clone(), Arc::new(entry.value.to_value()))).collect();
         Arc::new(Self { origin: origin.into(), entries, values })
     }
 
@@ -138,10 +142,17 @@ impl VarMap {
         self.entries.iter().find(|entry| entry.key == name).map(|entry| &entry.key_span)
     }
 
+    /// Takes values that were written in no file: of the command line, or made by the program.
+    #[must_use]
+    pub fn from_values(origin: impl Into<String>, values: Map) -> Arc<Self> {
+        let values = values.into_iter().map(|(name, value)| (name, Arc::new(value))).collect();
+        Arc::new(Self { origin: origin.into(), entries: Vec::new(), values })
+    }
+
     /// There are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.values.is_empty()
     }
 }
 
@@ -379,6 +390,8 @@ pub struct Task {
     pub args_from: Option<Template>,
     /// What applies to it, inherited things included.
     pub keywords: Arc<Keywords>,
+    /// What it inherits: the tasks of a dynamic include get this, and not the include's own keywords.
+    pub around: Arc<Keywords>,
     /// The loop.
     pub repeat: Option<Loop>,
     /// The variable that keeps its result.

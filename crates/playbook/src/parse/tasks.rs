@@ -1,0 +1,683 @@
+//! Task files, blocks and tasks.
+
+use super::keywords::{Kind, OLD};
+use super::{Context, Loader, Taken, entry};
+use crate::catalogue::{is_ansible, short};
+use crate::diag::{Code, Diagnostic};
+use crate::files::{folder_of, join};
+use crate::plan::{
+    Action, Block, Keywords, Loop, LoopControl, LoopKind, Meta, RoleCall, Scope, Step, Task, Template, VarMap,
+};
+use crate::source::Span;
+use crate::yaml::{Entry, Node, refuse_vaults};
+use std::sync::Arc;
+
+/// The lookups that `with_X` may name: those of ansible-core that make a list.
+const WITH: &[&str] = &[
+    "dict",
+    "env",
+    "file",
+    "fileglob",
+    "filetree",
+    "first_found",
+    "flattened",
+    "indexed_items",
+    "inventory_hostnames",
+    "items",
+    "lines",
+    "list",
+    "nested",
+    "password",
+    "pipe",
+    "random_choice",
+    "sequence",
+    "subelements",
+    "template",
+    "together",
+    "url",
+    "varnames",
+    "vars",
+];
+
+/// The keys of a task, sorted out.
+struct Sorted<'n> {
+    /// The module's key and value.
+    module: Option<&'n Entry>,
+    keywords: Vec<&'n Entry>,
+    unknown: Vec<&'n Entry>,
+}
+
+impl Loader<'_> {
+    /// Reads a file of tasks that `by` names.
+    pub(super) fn task_file(&mut self, path: &str, by: &Span, context: &Context, numbers: &str) -> Vec<Step> {
+        if self.in_cycle(context, path, by) {
+            return Vec::new();
+        }
+        let from = self.diagnostics.len();
+        let Some(node) = self.read(path, Some(by)) else {
+            self.note_taken(from, path, by);
+            return Vec::new();
+        };
+        let mut context = context.clone();
+        context.taken.push(Taken { path: path.to_owned(), by: Some(by.clone()) });
+        let steps = self.steps(&node, "a file of tasks", &context, numbers, 0);
+        self.note_taken(from, path, by);
+        steps
+    }
+
+    /// Reads a list of tasks. `numbers` is what their paths begin with, `first` the number of the first one.
+    pub(super) fn steps(
+        &mut self,
+        node: &Node,
+        what: &str,
+        context: &Context,
+        numbers: &str,
+        first: usize,
+    ) -> Vec<Step> {
+        if node.is_null() {
+            return Vec::new();
+        }
+        let Some(items) = node.as_list() else {
+            let message = format!("{what} must be a list, not {}", node.describe());
+            let mut diagnostic = Diagnostic::error(Code::Structure, message).at(&node.span);
+            if let Some(entries) = node.as_mapping() {
+                diagnostic = match entries.iter().find(|e| matches!(e.key.as_str(), "tasks" | "hosts")) {
+                    Some(entry) if entry.key == "tasks" => {
+                        diagnostic.hint("remove 'tasks:', the file is the list itself")
+                    }
+                    Some(_) | None => diagnostic.hint("begin each task with '- '"),
+                };
+            }
+            self.push(diagnostic);
+            return Vec::new();
+        };
+        let mut steps = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let number = first + index;
+            let path = if numbers.is_empty() { number.to_string() } else { format!("{numbers}{number}") };
+            steps.extend(self.step(item, context, path));
+        }
+        steps
+    }
+
+    fn step(&mut self, node: &Node, context: &Context, path: String) -> Option<Step> {
+        let Some(entries) = node.as_mapping() else {
+            if !node.is_null() {
+                self.not_a_task(node);
+            }
+            return None;
+        };
+        if entry(entries, "block").is_some() {
+            return Some(self.block(entries, &node.span, context, path));
+        }
+        if let Some(lost) = entries.iter().find(|e| matches!(e.key.as_str(), "rescue" | "always")) {
+            self.push(
+                Diagnostic::error(Code::Structure, format!("'{}' stands without a block", lost.key))
+                    .at(&lost.key_span)
+                    .hint("put it beside 'block:', in the same column"),
+            );
+            return None;
+        }
+        self.task(entries, &node.span, context, path)
+    }
+
+    fn not_a_task(&mut self, node: &Node) {
+        let message = format!("a task must be a mapping, not {}", node.describe());
+        let mut diagnostic = Diagnostic::error(Code::Structure, message).at(&node.span);
+        if let Some(text) = node.as_str() {
+            let word = text.split([' ', ':']).next().unwrap_or_default();
+            let near = self.catalogue.get(word).map(|doc| doc.name.clone());
+            diagnostic = match (text.split_once(':'), near) {
+                (Some((key, value)), _) if !key.contains(' ') => {
+                    diagnostic.hint(format!("is a blank missing after the colon: '{key}: {}'?", value.trim()))
+                }
+                (_, Some(module)) => {
+                    diagnostic.hint(format!("is a colon missing after '{module}'? write '- {module}: ...'"))
+                }
+                (_, None) => diagnostic.hint("write '- module: arguments'"),
+            };
+        }
+        self.push(diagnostic);
+    }
+
+    fn block(&mut self, entries: &[Entry], span: &Span, context: &Context, path: String) -> Step {
+        let mut keywords = (*context.keywords).clone();
+        let mut inner = context.clone();
+        let mut name = None;
+        for entry in entries {
+            match entry.key.as_str() {
+                "name" => name = self.template("name", &entry.value),
+                "vars" => self.push_vars(&mut inner.scope, "vars of a block", &entry.value),
+                "notify" => {
+                    let notify = self.templates("notify", &entry.value);
+                    inner.notify.extend(notify);
+                }
+                "block" | "rescue" | "always" => {}
+                _ if self.base_keyword(Kind::Block, entry, &mut keywords) => {}
+                _ => self.unknown_in_block(entry),
+            }
+        }
+        inner.keywords = Arc::new(keywords);
+        let numbers = format!("{path}.");
+        let mut first = 0;
+        let mut part = |loader: &mut Self, key: &str| {
+            let Some(entry) = entry(entries, key) else { return Vec::new() };
+            let steps = loader.steps(&entry.value, &format!("'{key}'"), &inner, &numbers, first);
+            first += entry.value.as_list().map_or(0, <[Node]>::len);
+            steps
+        };
+        let tasks = part(self, "block");
+        let rescue = part(self, "rescue");
+        let always = part(self, "always");
+        let keywords = Arc::clone(&inner.keywords);
+        Step::Block(Arc::new(Block { path, span: span.clone(), name, role: None, keywords, tasks, rescue, always }))
+    }
+
+    fn unknown_in_block(&mut self, entry: &Entry) {
+        if self.catalogue.get(&entry.key).is_some() {
+            self.push(
+                Diagnostic::error(
+                    Code::Structure,
+                    format!("a block can not have a module of its own ('{}')", entry.key),
+                )
+                .at(&entry.key_span)
+                .hint("make it a task inside the block"),
+            );
+        } else {
+            self.unknown_keyword(Kind::Block, entry);
+        }
+    }
+
+    /// Adds `vars:` to a scope.
+    pub(super) fn push_vars(&mut self, scope: &mut Arc<Scope>, origin: &str, value: &Node) {
+        if let Some(vars) = self.vars(origin, value) {
+            Arc::make_mut(scope).vars.push(vars);
+        }
+    }
+
+    fn task(&mut self, entries: &[Entry], span: &Span, context: &Context, path: String) -> Option<Step> {
+        let kind = if context.handlers { Kind::Handler } else { Kind::Task };
+        let sorted = self.sort_keys(kind, entries);
+        let mut keywords = (*context.keywords).clone();
+        let mut scope = Arc::clone(&context.scope);
+        let own_vars = entry(entries, "vars").and_then(|entry| self.vars("vars of a task", &entry.value));
+        let given = self.module_of(&sorted, span, kind, &mut keywords)?;
+        let module = short(&given.name).to_owned();
+        for entry in &sorted.keywords {
+            if !matches!(entry.key.as_str(), "vars" | "name") {
+                self.base_keyword(kind, entry, &mut keywords);
+            }
+        }
+        let more = sorted.keywords.iter().find(|entry| entry.key == "args").copied();
+        let mut arguments = self.arguments(&given.name, &given.value, more);
+        refuse_vaults(&arguments.args, &mut self.diagnostics);
+        if module == "include" {
+            self.old_include(&given.span);
+        }
+        if matches!(module.as_str(), "import_tasks" | "import_role" | "include") {
+            let is_static = module != "include" || self.is_static_include(&arguments.args, entries);
+            if is_static {
+                return self.import(&module, &arguments.args, own_vars, entries, span, context, keywords, path);
+            }
+        }
+        let includes = matches!(module.as_str(), "include" | "include_tasks" | "include_role");
+        if let Some(vars) = own_vars {
+            let scope = Arc::make_mut(&mut scope);
+            if includes { scope.include_params.push(vars) } else { scope.vars.push(vars) }
+        }
+        let action = self.action(&module, &mut arguments.args, &given.span)?;
+        let mut task = Task {
+            path,
+            span: span.clone(),
+            name: entry(entries, "name").and_then(|entry| self.template("name", &entry.value)),
+            handler: context.handlers,
+            module: if module == "include" { "include_tasks".to_owned() } else { module },
+            module_span: given.span,
+            action,
+            args: arguments.args,
+            args_from: arguments.from,
+            keywords: Arc::new(keywords),
+            around: Arc::clone(&context.keywords),
+            repeat: self.repeat(entries),
+            register: None,
+            notify: context.notify.clone(),
+            listen: Vec::new(),
+            changed_when: Vec::new(),
+            failed_when: Vec::new(),
+            until: Vec::new(),
+            retries: None,
+            delay: None,
+            async_seconds: None,
+            poll: None,
+            scope,
+        };
+        for entry in &sorted.keywords {
+            self.task_keyword(entry, &mut task);
+        }
+        Some(Step::Task(Arc::new(task)))
+    }
+
+    /// Keywords that only tasks have.
+    fn task_keyword(&mut self, entry: &Entry, task: &mut Task) {
+        let Entry { key, value, key_span } = entry;
+        match key.as_str() {
+            "register" => {
+                task.register = self.template(key, value).map(|name| name.text);
+                if let Some(name) = &task.register {
+                    self.variable_name(name, &value.span);
+                }
+            }
+            "notify" => task.notify.extend(self.templates(key, value)),
+            "listen" => task.listen = self.templates(key, value),
+            "changed_when" => task.changed_when = self.conditions(key, value),
+            "failed_when" => task.failed_when = self.conditions(key, value),
+            "until" => task.until = self.conditions(key, value),
+            "retries" => task.retries = self.count(key, value),
+            "delay" => task.delay = self.number(key, value),
+            "async" => task.async_seconds = self.count(key, value),
+            "poll" => {
+                task.poll = self.count(key, value);
+                if task.poll.as_ref().and_then(crate::plan::Setting::fixed) == Some(&0) {
+                    self.push(
+                        Diagnostic::error(Code::Unsupported, "a task can not be left running in the background")
+                            .at(key_span)
+                            .hint("remove 'poll: 0'; an operation outlives a lost connection anyway"),
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells the module's key from keywords and mistakes.
+    fn sort_keys<'n>(&mut self, kind: Kind, entries: &'n [Entry]) -> Sorted<'n> {
+        let mut sorted = Sorted { module: None, keywords: Vec::new(), unknown: Vec::new() };
+        let mut candidates: Vec<&Entry> = Vec::new();
+        for entry in entries {
+            let key = entry.key.as_str();
+            if kind.keywords().any(|word| word == key) || OLD.contains(&key) || key.starts_with("with_") {
+                sorted.keywords.push(entry);
+            } else if key == "listen" {
+                self.push(Diagnostic::error(Code::UnknownKeyword, "'listen' belongs to handlers").at(&entry.key_span));
+            } else {
+                candidates.push(entry);
+            }
+        }
+        let is_module = |entry: &Entry| self.catalogue.get(&entry.key).is_some() || is_ansible(&entry.key);
+        let known = candidates.iter().position(|entry| is_module(entry)).or_else(|| {
+            // Of several unknown words the one that is nearest to a module, or else has arguments, is the module.
+            let near = candidates.iter().position(|entry| self.catalogue.nearest(&entry.key).is_some());
+            let with_arguments = candidates.iter().position(|entry| entry.value.as_mapping().is_some());
+            near.or(with_arguments).or(if candidates.len() == 1 { Some(0) } else { None })
+        });
+        if let Some(at) = known {
+            sorted.module = Some(candidates.remove(at));
+        }
+        sorted.unknown = candidates;
+        sorted
+    }
+
+    /// The module of a task, from its own key, `action` or `local_action`.
+    fn module_of(&mut self, sorted: &Sorted<'_>, span: &Span, kind: Kind, into: &mut Keywords) -> Option<Given> {
+        let old = sorted.keywords.iter().find(|entry| matches!(entry.key.as_str(), "action" | "local_action"));
+        for entry in &sorted.unknown {
+            self.unknown_in_task(entry, sorted.module, kind);
+        }
+        match (sorted.module, old) {
+            (Some(module), Some(other)) => {
+                self.two_modules(module, other);
+                None
+            }
+            (Some(module), None) => {
+                Some(Given { name: module.key.clone(), span: module.key_span.clone(), value: module.value.clone() })
+            }
+            (None, Some(old)) => {
+                if old.key == "local_action" {
+                    let text = "localhost".to_owned();
+                    into.delegate_to = Some(Template { text, span: old.key_span.clone() });
+                }
+                self.action_text(old)
+            }
+            (None, None) => {
+                if sorted.unknown.is_empty() {
+                    self.push(
+                        Diagnostic::error(Code::NoModule, format!("the {} names no module", kind.noun()))
+                            .at(&first_line(span))
+                            .hint("add the module that it runs, for example 'command: ...'"),
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    fn two_modules(&mut self, one: &Entry, other: &Entry) {
+        self.push(
+            Diagnostic::error(
+                Code::TwoModules,
+                format!("a task runs one module, and this has '{}' and '{}'", one.key, other.key),
+            )
+            .at(&other.key_span)
+            .note_at("the other one", &one.key_span)
+            .hint("make two tasks of them; begin the second one with '- '"),
+        );
+    }
+
+    /// A key of a task that is neither a keyword nor its module.
+    fn unknown_in_task(&mut self, entry: &Entry, module: Option<&Entry>, kind: Kind) {
+        if let Some(module) = module {
+            if self.catalogue.get(&entry.key).is_some() || is_ansible(&entry.key) {
+                self.two_modules(module, entry);
+                return;
+            }
+            let takes = self.catalogue.get(&module.key).is_some_and(|doc| doc.param(&entry.key).is_some());
+            if takes {
+                self.push(
+                    Diagnostic::error(
+                        Code::UnknownKeyword,
+                        format!("'{}' is no keyword of a {}", entry.key, kind.noun()),
+                    )
+                    .at(&entry.key_span)
+                    .hint(format!("it is a parameter of {}: move it two blanks to the right, below it", module.key)),
+                );
+                return;
+            }
+        }
+        self.unknown_keyword(kind, entry);
+    }
+
+    /// `action: module arguments`, or a mapping with the key `module`.
+    fn action_text(&mut self, entry: &Entry) -> Option<Given> {
+        let Entry { key, value, .. } = entry;
+        if let Some(entries) = value.as_mapping() {
+            let Some(module) = super::entry(entries, "module").and_then(|e| e.value.as_str()) else {
+                self.push(
+                    Diagnostic::error(Code::NoModule, format!("'{key}' names no module"))
+                        .at(&value.span)
+                        .hint("add 'module: NAME' to it"),
+                );
+                return None;
+            };
+            let rest = entries.iter().filter(|e| e.key != "module").cloned().collect();
+            let value = Node { value: crate::yaml::NodeKind::Mapping(rest), span: value.span.clone() };
+            return Some(Given { name: module.to_owned(), span: entry.key_span.clone(), value });
+        }
+        let Some(text) = value.as_str() else {
+            self.wrong(key, "a module and its arguments", value);
+            return None;
+        };
+        let (name, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
+        let span = value.span.find(name, 0).unwrap_or_else(|| value.span.clone());
+        Some(Given { name: name.to_owned(), span, value: Node::text(rest.trim(), value.span.clone()) })
+    }
+
+    fn old_include(&mut self, span: &Span) {
+        self.push(
+            Diagnostic::warning(Code::Deprecated, "'include' is an old form that Ansible no longer has")
+                .at(span)
+                .hint("write import_tasks for a fixed file, include_tasks for one that depends on variables or a loop"),
+        );
+    }
+
+    /// The old `include` is static when its file is known and there is no loop.
+    fn is_static_include(&self, args: &Node, entries: &[Entry]) -> bool {
+        let looped = entries.iter().any(|entry| entry.key == "loop" || entry.key.starts_with("with_"));
+        !looped && args.get("file").and_then(Node::as_str).is_some_and(|file| !crate::yaml::is_template(file))
+    }
+
+    /// What kind of task it is, with the arguments that the executor reads checked.
+    fn action(&mut self, module: &str, args: &mut Node, span: &Span) -> Option<Action> {
+        match module {
+            "meta" => {
+                let word = self.required(module, args, "action", span)?;
+                match Meta::parse(&word.text) {
+                    Some(meta) => Some(Action::Meta(meta)),
+                    None => {
+                        let near = kfleet_model::module::nearest(&word.text, Meta::WORDS.iter().copied());
+                        self.push(
+                            Diagnostic::error(Code::UnknownMeta, format!("meta has no action '{}'", word.text))
+                                .at(&word.span)
+                                .did_you_mean(near)
+                                .note(format!("known are {}", Meta::WORDS.join(", "))),
+                        );
+                        None
+                    }
+                }
+            }
+            "include_tasks" | "include" => {
+                let file = self.required(module, args, "file", span)?;
+                Some(Action::IncludeTasks { file, apply: args.get("apply").cloned() })
+            }
+            "include_role" => {
+                let name = args.get("name").or_else(|| args.get("role")).cloned();
+                let name = name.and_then(|node| self.template("name", &node));
+                let Some(name) = name else {
+                    self.required(module, args, "name", span);
+                    return None;
+                };
+                let mut part = |key: &str| args.get(key).cloned().and_then(|node| self.template(key, &node));
+                let call = RoleCall {
+                    name,
+                    tasks_from: part("tasks_from"),
+                    vars_from: part("vars_from"),
+                    defaults_from: part("defaults_from"),
+                    handlers_from: part("handlers_from"),
+                    public: args
+                        .get("public")
+                        .is_some_and(|node| kfleet_model::module::boolean(&node.to_value()) == Some(true)),
+                    apply: args.get("apply").cloned(),
+                };
+                Some(Action::IncludeRole(Box::new(call)))
+            }
+            _ => Some(Action::Module),
+        }
+    }
+
+    /// An argument without which the parser can not go on.
+    pub(super) fn required(&mut self, module: &str, args: &Node, key: &str, span: &Span) -> Option<Template> {
+        let found = args.get(key).cloned().and_then(|node| self.template(key, &node));
+        if found.is_none() {
+            self.push(Diagnostic::error(Code::Parameter, format!("{module} needs '{key}'")).at(span));
+        }
+        found
+    }
+
+    /// Takes in a file or a role before the run.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one task, which only this caller has")]
+    fn import(
+        &mut self,
+        module: &str,
+        args: &Node,
+        own_vars: Option<Arc<VarMap>>,
+        entries: &[Entry],
+        span: &Span,
+        context: &Context,
+        keywords: Keywords,
+        path: String,
+    ) -> Option<Step> {
+        self.no_loop_on_import(module, entries);
+        let mut inner = context.clone();
+        inner.keywords = Arc::new(keywords);
+        if let Some(vars) = own_vars {
+            Arc::make_mut(&mut inner.scope).vars.push(vars);
+        }
+        if module == "import_role" {
+            return self.import_role(args, span, &inner, path);
+        }
+        let file = self.required(module, args, "file", span)?;
+        let inline =
+            args.as_mapping().unwrap_or_default().iter().filter(|e| !matches!(e.key.as_str(), "file" | "apply"));
+        let inline: Vec<Entry> = inline.cloned().collect();
+        if module == "include" && !inline.is_empty() {
+            Arc::make_mut(&mut inner.scope).vars.push(VarMap::new("parameters of an include", inline));
+        }
+        let name = self.known(&file, context, "the file of import_tasks", "use include_tasks")?;
+        let found = self.find_task_file(&name, span.path(), &inner.scope, &file.span)?;
+        let tasks = self.task_file(&found, &file.span, &inner, &format!("{path}."));
+        let keywords = Arc::clone(&inner.keywords);
+        let (rescue, always) = (Vec::new(), Vec::new());
+        Some(Step::Block(Arc::new(Block {
+            path,
+            span: span.clone(),
+            name: None,
+            role: None,
+            keywords,
+            tasks,
+            rescue,
+            always,
+        })))
+    }
+
+    fn no_loop_on_import(&mut self, module: &str, entries: &[Entry]) {
+        for entry in entries.iter().filter(|entry| entry.key == "loop" || entry.key.starts_with("with_")) {
+            let instead = module.replace("import_", "include_");
+            self.push(
+                Diagnostic::error(
+                    Code::Unsupported,
+                    format!("{module} can not have a loop: it is taken in once, before the run"),
+                )
+                .at(&entry.key_span)
+                .hint(format!("use {instead}")),
+            );
+        }
+    }
+
+    /// The file of tasks that a task means: beside its own file, in its role, beside the playbook.
+    pub(super) fn find_task_file(&mut self, name: &str, file: &str, scope: &Scope, by: &Span) -> Option<String> {
+        let candidates = task_file_candidates(name, file, scope);
+        let found = candidates.iter().find(|path| self.files.is_file(path)).cloned();
+        if found.is_none() {
+            let near = candidates.iter().find_map(|path| self.nearest_file(path));
+            self.push(
+                Diagnostic::error(Code::MissingFile, format!("there is no file '{name}'"))
+                    .at(by)
+                    .did_you_mean(near)
+                    .note(format!("looked for {}", candidates.join(", "))),
+            );
+        }
+        found
+    }
+
+    /// The loop of a task.
+    fn repeat(&mut self, entries: &[Entry]) -> Option<Loop> {
+        let mut found: Option<Loop> = None;
+        for entry in entries {
+            let kind = match entry.key.strip_prefix("with_") {
+                Some(lookup) => self.with(lookup, entry)?,
+                None if entry.key == "loop" => LoopKind::Loop,
+                None => continue,
+            };
+            if let Some(first) = &found {
+                self.push(
+                    Diagnostic::error(Code::Structure, "a task can have only one loop")
+                        .at(&entry.key_span)
+                        .note_at("the other one", &first.span),
+                );
+                continue;
+            }
+            if kind == LoopKind::Loop && entry.value.as_list().is_none() && !is_open(&entry.value) {
+                self.wrong("loop", "a list", &entry.value);
+            }
+            let control = LoopControl::default();
+            found = Some(Loop { kind, over: entry.value.clone(), span: entry.key_span.clone(), control });
+        }
+        if let Some(control) = entry(entries, "loop_control") {
+            let read = self.loop_control(control);
+            match &mut found {
+                Some(repeat) => repeat.control = read,
+                None => self.push(
+                    Diagnostic::warning(Code::Structure, "'loop_control' has no effect without a loop")
+                        .at(&control.key_span),
+                ),
+            }
+        }
+        found
+    }
+
+    fn with(&mut self, lookup: &str, entry: &Entry) -> Option<LoopKind> {
+        let name = lookup.rsplit('.').next().unwrap_or(lookup);
+        if WITH.contains(&name) {
+            return Some(LoopKind::With(name.to_owned()));
+        }
+        let near = kfleet_model::module::nearest(name, WITH.iter().copied()).map(|word| format!("with_{word}"));
+        self.push(
+            Diagnostic::error(Code::UnknownKeyword, format!("there is no loop '{}'", entry.key))
+                .at(&entry.key_span)
+                .did_you_mean(near),
+        );
+        None
+    }
+
+    fn loop_control(&mut self, entry: &Entry) -> LoopControl {
+        const KEYS: &[&str] =
+            &["loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"];
+        let mut control = LoopControl::default();
+        let Some(entries) = entry.value.as_mapping() else {
+            self.wrong("loop_control", "a mapping", &entry.value);
+            return control;
+        };
+        for Entry { key, value, key_span } in entries {
+            match key.as_str() {
+                "loop_var" | "index_var" => {
+                    let Some(name) = self.template(key, value) else { continue };
+                    self.variable_name(&name.text, &value.span);
+                    if key == "loop_var" { control.loop_var = name.text } else { control.index_var = Some(name.text) }
+                }
+                "label" => control.label = Some(value.clone()),
+                "pause" => control.pause = self.number(key, value),
+                "extended" => {
+                    let flag = self.flag(key, value);
+                    control.extended = flag.as_ref().and_then(crate::plan::Setting::fixed).copied().unwrap_or(true);
+                }
+                "extended_allitems" => {}
+                "break_when" => control.break_when = self.conditions(key, value),
+                _ => {
+                    let near = kfleet_model::module::nearest(key, KEYS.iter().copied());
+                    self.push(
+                        Diagnostic::error(Code::UnknownKeyword, format!("'{key}' is no keyword of loop_control"))
+                            .at(key_span)
+                            .did_you_mean(near),
+                    );
+                }
+            }
+        }
+        control
+    }
+}
+
+/// The module that a task names.
+struct Given {
+    name: String,
+    span: Span,
+    value: Node,
+}
+
+/// The paths at which a file of tasks is looked for.
+pub(super) fn task_file_candidates(name: &str, file: &str, scope: &Scope) -> Vec<String> {
+    let mut paths = vec![join(&folder_of(file), name)];
+    if let Some(role) = &scope.role {
+        paths.push(join(&join(&role.path, "tasks"), name));
+    }
+    paths.push(join(&scope.playbook_folder, name));
+    let mut unique: Vec<String> = Vec::new();
+    for path in paths {
+        if !unique.contains(&path) {
+            unique.push(path);
+        }
+    }
+    unique
+}
+
+fn is_open(node: &Node) -> bool {
+    node.as_str().is_some_and(crate::yaml::is_template)
+}
+
+/// The first line of a place: a caret below a whole task would say nothing.
+fn first_line(span: &Span) -> Span {
+    let mut span = span.clone();
+    if span.end_line > span.line {
+        span.end_line = span.line;
+        span.end_column = u32::try_from(span.source.line(span.line).chars().count()).unwrap_or(0) + 1;
+    }
+    span
+}
