@@ -1,5 +1,6 @@
 //! Where a broker listens and how to be let in. Data only; nothing here opens a connection.
 
+use crate::sasl::SaslCredentials;
 use kfleet_model::BrokerId;
 use rustls::ClientConfig;
 use std::fmt;
@@ -69,6 +70,7 @@ pub struct KafkaAccess {
     pub(crate) address: Address,
     pub(crate) node: BrokerId,
     pub(crate) tls: Option<Arc<ClientConfig>>,
+    pub(crate) sasl: Option<SaslCredentials>,
 }
 
 impl KafkaAccess {
@@ -78,7 +80,7 @@ impl KafkaAccess {
     /// of `meta.properties`); a broker with another id is refused.
     #[must_use]
     pub fn plaintext(address: Address, node: BrokerId) -> Self {
-        Self { address, node, tls: None }
+        Self { address, node, tls: None, sasl: None }
     }
 
     /// Speaks TLS with the given configuration: roots, client certificate and protocol versions are its caller's.
@@ -86,6 +88,13 @@ impl KafkaAccess {
     #[must_use]
     pub fn with_tls(mut self, config: Arc<ClientConfig>) -> Self {
         self.tls = Some(config);
+        self
+    }
+
+    /// Authenticates with a name and a password. Without it, only a client certificate can say who is there.
+    #[must_use]
+    pub fn with_sasl(mut self, credentials: SaslCredentials) -> Self {
+        self.sasl = Some(credentials);
         self
     }
 
@@ -108,6 +117,7 @@ impl fmt::Debug for KafkaAccess {
             .field("address", &self.address)
             .field("node", &self.node)
             .field("tls", &self.tls.is_some())
+            .field("sasl", &self.sasl)
             .finish()
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::access::{Address, KafkaAccess};
 use crate::error::{Api, ErrorCode, KafkaError};
+use crate::sasl;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes, VersionRange};
@@ -42,12 +43,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects, makes the TLS handshake when the access says so, and asks for the versions.
+    /// Connects, makes the TLS handshake when the access says so, asks for the versions, and authenticates.
     pub(crate) async fn open(access: &KafkaAccess, broker: &Address, deadline: Instant) -> Result<Self, KafkaError> {
         let stream = within(deadline, broker, "the connection", connect(access, broker)).await?;
         let mut connection =
             Self { broker: broker.clone(), stream, versions: BTreeMap::new(), next_id: 0, usable: true };
         connection.negotiate(deadline).await?;
+        if let Some(credentials) = &access.sasl {
+            sasl::authenticate(&mut connection, credentials, access.tls.is_some(), deadline).await?;
+        }
         Ok(connection)
     }
 

@@ -1,6 +1,6 @@
 //! Why a request to a broker failed: every error names the broker's address, the api and what the broker said.
 
-use crate::{Address, AddressError};
+use crate::{Address, AddressError, SaslError};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::ApiKey;
 use kfleet_model::{BrokerId, Class};
@@ -123,7 +123,7 @@ pub enum KafkaError {
     },
     /// An answer is larger than any that a broker should give.
     #[error(
-        "read the answer to {api} from broker {broker}: it claims {size} bytes, {limit} are allowed (is this a Kafka listener?)"
+        "read the answer to {api} from broker {broker}: it claims {size} bytes, {limit} are allowed (a listener that wants TLS, or one that is not Kafka's, does this)"
     )]
     TooLarge {
         /// The address.
@@ -174,6 +174,14 @@ pub enum KafkaError {
         code: ErrorCode,
         /// What the broker added to it.
         message: Option<String>,
+    },
+    /// The broker and this client could not agree who is there.
+    #[error("authenticate to broker {broker}")]
+    Sasl {
+        /// The address.
+        broker: Address,
+        /// Why.
+        source: SaslError,
     },
     /// Another broker than the expected one answers at the address.
     #[error("recognise broker {broker} as node {expected}{}", detail(.message))]
@@ -240,7 +248,7 @@ impl KafkaError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::TlsName { .. } | Self::WrongBroker { .. } => Class::Input,
+            Self::TlsName { .. } | Self::WrongBroker { .. } | Self::Sasl { .. } => Class::Input,
             Self::Connect { .. }
             | Self::Tls { .. }
             | Self::Timeout { .. }

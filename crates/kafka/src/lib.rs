@@ -11,7 +11,8 @@
 //! no listener, key store or firewall hole of Kafka. Types of the codec and of librdkafka stop at this crate's edge.
 //!
 //! What it does not do: it judges nothing (that is `kfleet-rolling`), and it retries only what each function says.
-//! Listeners that demand SASL are not supported yet.
+//! Of SASL it
+//! speaks PLAIN and SCRAM, not GSSAPI (Kerberos) and OAUTHBEARER.
 
 mod access;
 mod connection;
@@ -20,12 +21,14 @@ mod error;
 #[cfg(feature = "records")]
 pub mod records;
 mod routing;
+mod sasl;
 pub mod snapshot;
 pub mod zookeeper;
 
 pub use access::{Address, AddressError, KafkaAccess};
 pub use election::{Election, elect_preferred_leaders};
 pub use error::{Api, ErrorCode, KafkaError};
+pub use sasl::{SaslCredentials, SaslError, SaslMechanism};
 pub use snapshot::kafka_snapshot;
 /// The clock that every deadline of this crate is measured with.
 pub use tokio::time::Instant;
