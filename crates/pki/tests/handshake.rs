@@ -12,7 +12,7 @@ use kfleet_pki::{
 };
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, ClientConfig, ProtocolVersion, ServerConfig};
+use rustls::{AlertDescription, ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -227,6 +227,26 @@ async fn revocation_lists_are_enforced_on_both_sides() {
     let list = lab.agents.revocation_list(&[(serial, now)], 1, now - hour, now + hour).unwrap();
     let client = client_config(&lab.operator, &host("kafka-1"), &options(vec![list])).unwrap();
     assert_eq!(operator_refuses(&lab, client, victim).await, RefusalReason::Revoked);
+}
+
+#[tokio::test]
+async fn no_session_is_resumed_even_for_a_caller_who_would_like_to() {
+    let lab = Lab::new();
+    let (server, mut eager) = (lab.server(), ClientConfig::clone(&lab.client()));
+    eager.resumption = rustls::client::Resumption::default();
+    let eager = Arc::new(eager);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (addr, slot) = (listener.local_addr().unwrap(), ServerSlot::new(server));
+    for _ in 0..3 {
+        let answer = async { accept(listener.accept().await.unwrap().0, &slot, LIMIT).await.unwrap() };
+        let (mut agent, operator) = tokio::join!(answer, connect(addr, &eager, LIMIT));
+        let mut operator = operator.unwrap();
+        assert_eq!(operator.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+        // A ticket would come with the first bytes of the other side.
+        agent.write_all(b"x").await.unwrap();
+        agent.flush().await.unwrap();
+        operator.read_u8().await.unwrap();
+    }
 }
 
 #[tokio::test]
