@@ -1,15 +1,18 @@
 //! The condition of one Kafka node: what the host and the cluster say of it together.
 //!
 //! ```text
-//!   host: process up?   cluster counts it?
-//!        yes               yes              Ready
-//!        no                no               Down      a start is the cure
-//!        no                yes              Unsettled the cluster has not noticed yet; wait
-//!        yes               no               Unsettled it starts or recovers its logs; wait (never restart that)
-//!        unknown                            Unreachable
+//!   host: process, port      cluster counts it?
+//!        up, open              yes              Ready
+//!        up, closed            yes              Unsettled  a new process starts, and the cluster means the old one
+//!        up                    no               Unsettled  it starts or recovers its logs; never restart that
+//!        down                  yes              Unsettled  the cluster has not noticed yet
+//!        down                  no               Down       a start is the cure
+//!        unknown                                Unreachable
 //! ```
+//! The cluster's word is late by a session timeout when a process dies, and a host may have started another by then;
+//! that is why the host is asked too.
 
-use crate::observation::{Member, Observation, Role};
+use crate::observation::{Member, NodeView, Observation, Role};
 use crate::policy::Policy;
 use crate::quorum;
 use kfleet_model::snapshot::{KafkaMode, KafkaSnapshot};
@@ -56,6 +59,20 @@ pub fn is_up(reading: &NodeReading) -> bool {
     reading.main_pid.is_some() && !matches!(reading.active_state.as_str(), "inactive" | "failed" | "deactivating")
 }
 
+/// The node recovers its logs, which a restart would begin anew.
+#[must_use]
+pub fn recovering(node: &NodeView) -> Option<String> {
+    let left = node.recovery_left.filter(|left| *left > 0)?;
+    Some(format!("it recovers its logs, {left} logs and segments are left"))
+}
+
+/// The process is not yet what the cluster counts: it recovers, or its port is closed.
+#[must_use]
+pub fn starting(node: &NodeView) -> Option<String> {
+    let closed = || (!node.reading.port_open).then(|| "its process runs and its port is closed".to_owned());
+    recovering(node).or_else(closed)
+}
+
 /// Puts the host's and the cluster's word together.
 ///
 /// `counted` says why the cluster does not count the node, or nothing when it does.
@@ -71,19 +88,20 @@ pub(crate) fn condition(
     }
     let reading = &node.reading;
     match (is_up(reading), not_counted) {
-        (true, None) => Condition::Ready,
+        (true, None) => match starting(node) {
+            Some(why) => Condition::Unsettled { why },
+            None => Condition::Ready,
+        },
         (false, Some(counted)) => {
             Condition::Down { why: format!("{} is {} and {counted}", reading.unit, reading.active_state) }
         }
         (false, None) => Condition::Unsettled {
             why: format!("{} is {}, and the cluster has not noticed yet", reading.unit, reading.active_state),
         },
-        (true, Some(counted)) => match node.recovery_left {
-            Some(left) if left > 0 => {
-                Condition::Unsettled { why: format!("it recovers its logs, {left} logs and segments are left") }
-            }
-            _ if policy.restart_unregistered => Condition::Down { why: format!("its process runs and {counted}") },
-            Some(_) | None => Condition::Unsettled { why: format!("its process runs and {counted}") },
+        (true, Some(counted)) => match recovering(node) {
+            Some(why) => Condition::Unsettled { why },
+            None if policy.restart_unregistered => Condition::Down { why: format!("its process runs and {counted}") },
+            None => Condition::Unsettled { why: format!("its process runs and {counted}") },
         },
     }
 }

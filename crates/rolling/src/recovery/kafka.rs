@@ -24,19 +24,23 @@ pub(super) fn in_kraft(seen: &Seen<'_>) -> bool {
     }
 }
 
+/// The process does not serve yet.
+fn starting(node: BrokerId, seen: &Seen<'_>) -> Option<Reason> {
+    let why = crate::condition::starting(seen.observation.nodes.get(&node)?)?;
+    Some(Reason::NotRestarted { node, why })
+}
+
 /// The brokers outside count it as a member, and there is an active controller.
 pub(super) fn registered(node: BrokerId, seen: &Seen<'_>) -> Answer {
     let agreed = match agreed(node, seen) {
         Ok(agreed) => agreed,
         Err(closed) => return closed,
     };
-    if !agreed.registered(node) {
+    let unregistered = (!agreed.registered(node)).then_some(Reason::BrokerNotRegistered { broker: node });
+    // A broker that died while it stopped stays registered for its session, so the new process has to be open too.
+    let reasons: Vec<Reason> = unregistered.into_iter().chain(starting(node, seen)).collect();
+    if !reasons.is_empty() {
         let left = seen.observation.nodes.get(&node).and_then(|view| view.recovery_left);
-        let recovering = left.filter(|left| *left > 0).map(|left| Reason::NotRestarted {
-            node,
-            why: format!("it recovers its logs, {left} logs and segments are left"),
-        });
-        let reasons = std::iter::once(Reason::BrokerNotRegistered { broker: node }).chain(recovering).collect();
         return Answer::Closed { reasons, left };
     }
     match agreed.active_controller() {
@@ -55,6 +59,9 @@ pub(super) fn quorum(node: BrokerId, seen: &Seen<'_>) -> Answer {
         Err(closed) => return closed,
     };
     let Some(leader) = agreed.active_controller() else { return Answer::closed(Reason::NoActiveController) };
+    if let Some(reason) = starting(node, seen) {
+        return Answer::closed(reason);
+    }
     match agreed.quorums().find_map(|quorum| crate::quorum::out_of_step(quorum, node, seen.policy)) {
         Some(why) => Answer::closed(Reason::NotRestarted { node, why }),
         None => Answer::Open(format!("in step with the metadata quorum, led by node {leader}")),
