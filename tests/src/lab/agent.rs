@@ -1,0 +1,171 @@
+//! Installs the agent on the lab's hosts as an operator would: the Debian package, a certificate, the service.
+//!
+//! This file is the only place in the lab that knows the commands and paths of `kfleet` and `kfleet-agent`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::machine::Machine;
+use super::progress::Progress;
+use super::state::Layout;
+use super::tool::Tool;
+use super::topology::Topology;
+
+/// The agent's service.
+const UNIT: &str = "kfleet-agent.service";
+
+/// Where the agent keeps key, request, certificate, and the authority that it trusts operators by.
+const PKI: &str = "/etc/kfleet/pki";
+
+/// Where the package is put on a host, and kept to see whether it is the same one.
+const PACKAGE: &str = "/var/cache/kfleet-lab/kfleet-agent.deb";
+
+/// Unpacking a package and starting its service on a busy machine.
+const STEP_LIMIT: Duration = Duration::from_secs(120);
+
+/// What to install, and what to sign certificates with.
+#[derive(Clone, Debug)]
+pub struct AgentSource {
+    /// The folder that holds `kfleet-agent_*.deb`.
+    pub deb_dir: PathBuf,
+    /// The controller's program.
+    pub kfleet: PathBuf,
+}
+
+impl AgentSource {
+    fn package(&self) -> Result<PathBuf> {
+        let listed =
+            fs::read_dir(&self.deb_dir).with_context(|| format!("failed to list {}", self.deb_dir.display()))?;
+        let mut found: Vec<PathBuf> =
+            listed.flatten().map(|entry| entry.path()).filter(|path| is_agent_package(path)).collect();
+        found.sort();
+        match found.as_slice() {
+            [one] => Ok(one.clone()),
+            [] => bail!("no kfleet-agent_*.deb in {}; `cargo deb -p kfleet-agent` makes it", self.deb_dir.display()),
+            several => bail!("{} files kfleet-agent_*.deb in {}; keep one", several.len(), self.deb_dir.display()),
+        }
+    }
+}
+
+fn is_agent_package(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with("kfleet-agent_") && name.ends_with(".deb")
+}
+
+/// Installs, enrols and starts the agent on every host where that is not done yet.
+pub(super) async fn install(
+    layout: &Layout,
+    topology: &Topology,
+    source: &AgentSource,
+    progress: &Progress,
+) -> Result<()> {
+    let step = progress.step("agents");
+    let package = source.package()?;
+    make_fleet(layout, source).await?;
+    let mut changed = 0;
+    for spec in &topology.hosts {
+        step.note(&format!("installing on {}", spec.name));
+        let machine = Machine { layout, spec };
+        let installed = install_package(&machine, &package).await?;
+        let enrolled = enrol(&machine, source).await?;
+        if installed || enrolled {
+            machine.run(&["systemctl", "enable", UNIT], STEP_LIMIT).await?;
+            machine.run(&["systemctl", "restart", UNIT], STEP_LIMIT).await?;
+            changed += 1;
+        } else {
+            machine.run(&["systemctl", "enable", "--now", UNIT], STEP_LIMIT).await?;
+        }
+    }
+    match changed {
+        0 => step.done("ready"),
+        _ => step.done_timed(&format!("installed on {changed} hosts"), "in"),
+    }
+    Ok(())
+}
+
+/// `kfleet init`, once: the authority that signs the agents' certificates.
+async fn make_fleet(layout: &Layout, source: &AgentSource) -> Result<()> {
+    let fleet = layout.fleet();
+    if fleet.join("pki").exists() {
+        return Ok(());
+    }
+    Tool::new(&source.kfleet).args(["init", "--fleet", layout.name(), "--dir"]).arg(&fleet).run().await?;
+    Ok(())
+}
+
+async fn install_package(machine: &Machine<'_>, package: &Path) -> Result<bool> {
+    let bytes = fs::read(package).with_context(|| format!("failed to read {}", package.display()))?;
+    let target = machine.outer_path(PACKAGE)?;
+    if fs::read(&target).is_ok_and(|there| there == bytes) {
+        return Ok(false);
+    }
+    let arriving = machine.outer_path(&format!("{PACKAGE}.new"))?;
+    if let Some(folder) = arriving.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
+    }
+    fs::write(&arriving, &bytes).with_context(|| format!("failed to write {}", arriving.display()))?;
+    let install = ["dpkg", "--install", "--force-confold", &format!("{PACKAGE}.new")];
+    machine.run(&install, STEP_LIMIT).await?;
+    // Only now: a package that failed to install is tried again by the next `up`.
+    fs::rename(&arriving, &target).with_context(|| format!("failed to rename {}", arriving.display()))?;
+    Ok(true)
+}
+
+/// The host makes key and request, the fleet signs, the host gets the certificate; the key never leaves the host.
+async fn enrol(machine: &Machine<'_>, source: &AgentSource) -> Result<bool> {
+    let host = machine.spec.name.as_str();
+    if machine.outer_path(&format!("{PKI}/agent.pem"))?.exists() {
+        return Ok(false);
+    }
+    let fleet = machine.layout.fleet();
+    machine
+        .run(&["kfleet-agent", "request", "--fleet", machine.layout.name(), "--host", host], STEP_LIMIT)
+        .await
+        .context("failed to make a key and a certificate request")?;
+    let requests = machine.layout.dir().join("requests");
+    fs::create_dir_all(&requests).with_context(|| format!("failed to make {}", requests.display()))?;
+    let request = requests.join(format!("{host}.csr"));
+    copy(&machine.outer_path(&format!("{PKI}/agent.csr"))?, &request)?;
+    let signed = requests.join(format!("{host}.pem"));
+    Tool::new(&source.kfleet)
+        .args(["cert", "sign", "--dir"])
+        .arg(&fleet)
+        .arg("--out")
+        .arg(&signed)
+        .arg(&request)
+        .run()
+        .await?;
+    ensure!(signed.is_file(), "`kfleet cert sign` left no {}", signed.display());
+    copy(&signed, &machine.outer_path("/run/kfleet-agent.pem")?)?;
+    copy(&fleet.join("pki/operators-ca.pem"), &machine.outer_path("/run/kfleet-operators-ca.pem")?)?;
+    let install =
+        ["kfleet-agent", "install-cert", "--operators-ca", "/run/kfleet-operators-ca.pem", "/run/kfleet-agent.pem"];
+    machine.run(&install, STEP_LIMIT).await.context("failed to install the certificate")?;
+    Ok(true)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).with_context(|| format!("failed to copy {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_one_package_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = AgentSource { deb_dir: folder.path().to_owned(), kfleet: "kfleet".into() };
+        fs::write(folder.path().join("kfleet_0.1.0_amd64.deb"), "").unwrap();
+        assert!(source.package().unwrap_err().to_string().starts_with("no kfleet-agent_*.deb in "));
+        let agent = folder.path().join("kfleet-agent_0.1.0_amd64.deb");
+        fs::write(&agent, "").unwrap();
+        assert_eq!(source.package().unwrap(), agent);
+        fs::write(folder.path().join("kfleet-agent_0.2.0_amd64.deb"), "").unwrap();
+        assert!(source.package().unwrap_err().to_string().starts_with("2 files kfleet-agent_*.deb in "));
+    }
+}

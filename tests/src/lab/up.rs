@@ -1,0 +1,261 @@
+//! `lab up`: from nothing, or from anything in between, to a lab that is whole.
+//!
+//! ```text
+//!   requirements -> downloads -> record -> network -> hosts (side by side) -> agents -> clusters
+//! ```
+//! Each step looks at what is there and does only what is missing, so it is also the repair. What is about to be made
+//! is recorded first.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::agent::{self, AgentSource};
+use super::cache::Cache;
+use super::files::{HostFile, system_files};
+use super::machine::{Booted, Machine, Parts};
+use super::network::{self, Link};
+use super::progress::{Progress, Step};
+use super::state::{FolderLock, Layout, State, boot_id};
+use super::topology::{HostSpec, Kind, Role, Topology};
+use super::{Lab, cgroup, inventory, kafka_files, require, services};
+
+/// How long starting a unit may take; formatting a KRaft folder starts a JVM first.
+const UNIT_LIMIT: Duration = Duration::from_secs(120);
+
+/// What kind of lab to bring up.
+#[derive(Clone, Debug)]
+pub struct UpOptions {
+    /// The lab's name.
+    pub name: String,
+    /// Its hosts.
+    pub topology: Topology,
+    /// Whether Kafka and ZooKeeper run on them; a lab that has them keeps them.
+    pub services: bool,
+    /// Where to install the agent from, if at all.
+    pub agent: Option<AgentSource>,
+}
+
+/// See [`Lab::up`].
+pub(super) async fn up(options: &UpOptions, progress: &Progress) -> Result<Lab> {
+    // Folders made below a host's root must be readable for its users, whatever the caller's mask is.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let layout = Layout::of(&options.name)?;
+    require::check(options.services).await?;
+    let cache = Cache::from_env()?;
+    let wanted = if options.services { options.topology.kind } else { Kind::Bare };
+    let (base, libs) = tokio::try_join!(cache.base(progress), cache.libs(wanted, progress))?;
+    let waiting = || progress.say("waiting for another lab command to end");
+    let _lock = FolderLock::take(layout.dir(), waiting).await?;
+    let state = record(&layout, options, base, libs).await?;
+    make_network(&layout, &state, progress).await?;
+    boot_hosts(&layout, &state, progress).await?;
+    if let Some(source) = &options.agent {
+        agent::install(&layout, &state.topology, source, progress).await?;
+    }
+    wait_for_clusters(&layout, &state, progress).await?;
+    Ok(Lab { layout, state })
+}
+
+/// Stores what the lab consists of before any of it is made.
+async fn record(layout: &Layout, options: &UpOptions, base: PathBuf, libs: Option<PathBuf>) -> Result<State> {
+    let mut state = match State::load(layout)? {
+        Some(state) => state,
+        None => {
+            network::refuse_foreign(layout)?;
+            State::new(options.topology.clone(), options.services, base, libs.clone())?
+        }
+    };
+    ensure!(
+        state.topology == options.topology,
+        "lab {} exists with other hosts ({}, {}); take it down first, or choose another --name",
+        layout.name(),
+        state.topology.kind,
+        state.topology.subnet
+    );
+    if !state.is_of_this_boot() {
+        forget_processes(layout, &state.topology)?;
+        state.boot_id = boot_id()?;
+    }
+    if options.services && !state.services {
+        // The jars are mounted when a host boots, so hosts that run without them are booted again.
+        for spec in &state.topology.hosts {
+            Machine { layout, spec }.power_cut(&state.cgroups).await?;
+        }
+        state.services = true;
+        state.libs = libs;
+    }
+    state.cgroups = cgroup::folders(layout.name())?;
+    state.cut.clear();
+    state.partitions.clear();
+    state.store(layout)?;
+    write_shared_files(layout, &state.topology)?;
+    Ok(state)
+}
+
+/// The machine was started again: what has our pids now is somebody else's.
+fn forget_processes(layout: &Layout, topology: &Topology) -> Result<()> {
+    for spec in &topology.hosts {
+        let pid = layout.host_dir(&spec.name).join("pid");
+        match fs::remove_file(&pid) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("failed to remove {}", pid.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn write_shared_files(layout: &Layout, topology: &Topology) -> Result<()> {
+    let fleet = layout.fleet();
+    for folder in [&fleet, &layout.logs()] {
+        fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
+    }
+    let inventory_file = fleet.join(inventory::FILE);
+    let hosts_file = layout.hosts_file();
+    for (path, text) in [(hosts_file, network::hosts_file(topology)), (inventory_file, inventory::inventory(topology))]
+    {
+        if !path.exists() {
+            fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+async fn make_network(layout: &Layout, state: &State, progress: &Progress) -> Result<()> {
+    let step = progress.step("network");
+    let made = network::make(layout, &state.topology).await?;
+    network::set_partitions(layout, &state.topology, &[]).await?;
+    let place = format!("{} in namespace {}", state.topology.subnet, layout.name());
+    step.done(&if made { format!("made, {place}") } else { format!("ready, {place}") });
+    Ok(())
+}
+
+/// Boots what is off and repairs what is on, all side by side; brokers that come back from a fault go last.
+async fn boot_hosts(layout: &Layout, state: &State, progress: &Progress) -> Result<()> {
+    let mut at_once = Vec::new();
+    let mut returning = Vec::new();
+    for spec in &state.topology.hosts {
+        let machine = Machine { layout, spec };
+        if state.services && spec.role == Role::Broker && comes_back(&machine).await? {
+            returning.push(spec);
+        } else {
+            at_once.push(spec);
+        }
+    }
+    boot_side_by_side(layout, state, &at_once, progress).await?;
+    if returning.is_empty() {
+        return Ok(());
+    }
+    wait_for_ensemble(layout, state, progress).await?;
+    boot_side_by_side(layout, state, &returning, progress).await
+}
+
+/// Whether a broker has run before and runs no longer: ZooKeeper may still hold a session for it.
+async fn comes_back(machine: &Machine<'_>) -> Result<bool> {
+    if !machine.disk_path("/var/lib/kafka/data/meta.properties").exists() {
+        return Ok(false);
+    }
+    if machine.supervisor().is_none() {
+        return Ok(true);
+    }
+    Ok(!is_active(machine, "kafka.service").await?)
+}
+
+async fn boot_side_by_side(layout: &Layout, state: &State, hosts: &[&HostSpec], progress: &Progress) -> Result<()> {
+    let open_files = hard_limit_of_open_files()?;
+    let hosts = hosts.iter().map(|spec| {
+        let step = progress.step(format!("{} {}", spec.name, spec.address));
+        boot_host(layout, state, spec, open_files, step)
+    });
+    // The first failure is told after all have ended, so that no host is left half booted by the failure of another.
+    for host in futures::future::join_all(hosts).await {
+        host?;
+    }
+    Ok(())
+}
+
+async fn boot_host(layout: &Layout, state: &State, spec: &HostSpec, open_files: u64, step: Step<'_>) -> Result<()> {
+    let machine = Machine { layout, spec };
+    let mut files: Vec<HostFile> = system_files(layout.name(), &state.topology, spec);
+    if state.services {
+        files.extend(kafka_files::service_files(&state.topology, spec, open_files));
+    }
+    let written = machine.provision(&files)?;
+    if machine.supervisor().is_some() {
+        network::set_link(layout, &spec.name, Link::Up).await?;
+        return repair_running(&machine, state, written, step).await;
+    }
+    if state.services {
+        step.note("waiting for its old ZooKeeper session to end");
+        services::wait_for_old_session(layout, &state.topology, spec).await?;
+    }
+    step.note("booting");
+    let parts = Parts { base: &state.base, libs: state.libs.as_deref(), lab_cgroups: &state.cgroups };
+    match machine.boot(parts).await? {
+        Booted::Whole => step.done_timed("booted", "in"),
+        Booted::Degraded(units) => step.done_timed(&format!("booted, but {units} failed,"), "in"),
+    }
+    Ok(())
+}
+
+async fn repair_running(machine: &Machine<'_>, state: &State, written: usize, step: Step<'_>) -> Result<()> {
+    let mut repaired = Vec::new();
+    if written > 0 {
+        machine.run(&["systemctl", "daemon-reload"], UNIT_LIMIT).await?;
+        repaired.push(format!("{written} files"));
+    }
+    if let Some(unit) = machine.spec.role.unit().filter(|_| state.services)
+        && !is_active(machine, unit).await?
+    {
+        services::wait_for_old_session(machine.layout, &state.topology, machine.spec).await?;
+        step.note(&format!("starting {unit}"));
+        machine.run(&["systemctl", "start", unit], UNIT_LIMIT).await?;
+        repaired.push(unit.to_owned());
+    }
+    if repaired.is_empty() {
+        step.done("on");
+    } else {
+        step.done(&format!("on, restored {}", repaired.join(" and ")));
+    }
+    Ok(())
+}
+
+async fn is_active(machine: &Machine<'_>, unit: &str) -> Result<bool> {
+    let asked = machine.exec(&["systemctl", "is-active", "--quiet", unit], UNIT_LIMIT).await?;
+    Ok(asked.status.success())
+}
+
+async fn wait_for_ensemble(layout: &Layout, state: &State, progress: &Progress) -> Result<()> {
+    let step = progress.step("ZooKeeper ensemble");
+    let leader = services::wait_for_ensemble(layout, &state.topology, &step).await?;
+    step.done_timed(&format!("leader {leader}"), "after");
+    Ok(())
+}
+
+/// Waits for the ensemble and the brokers, where the lab has them.
+pub(super) async fn wait_for_clusters(layout: &Layout, state: &State, progress: &Progress) -> Result<()> {
+    if !state.services {
+        return Ok(());
+    }
+    match state.topology.kind {
+        Kind::Zk => wait_for_ensemble(layout, state, progress).await?,
+        Kind::Kraft => {}
+        Kind::Bare => return Ok(()),
+    }
+    let step = progress.step("Kafka cluster");
+    let metadata = services::wait_for_brokers(layout, &state.topology, &step).await?;
+    let brokers = metadata.brokers.len();
+    step.done_timed(&format!("{brokers} brokers, active controller {}", metadata.controllerid), "after");
+    Ok(())
+}
+
+/// What units on the hosts may ask for at most: containers inherit this machine's limit.
+fn hard_limit_of_open_files() -> Result<u64> {
+    let (_soft, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        .context("failed to read the limit of open files")?;
+    Ok(hard)
+}
