@@ -23,6 +23,8 @@ pub mod records;
 mod routing;
 mod sasl;
 pub mod snapshot;
+#[cfg(test)]
+mod testing;
 pub mod zookeeper;
 
 pub use access::{Address, AddressError, KafkaAccess};

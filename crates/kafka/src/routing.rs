@@ -97,14 +97,64 @@ fn address_of(asked: &Address, metadata: &MetadataResponse, node: BrokerId) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka_protocol::messages::BrokerId as WireId;
+    use crate::testing::{Broker, answer, answers_versions};
     use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
+    use kafka_protocol::messages::{
+        BrokerId as WireId, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+    };
     use kafka_protocol::protocol::StrBytes;
 
     fn metadata(controller: i32, port: i32) -> MetadataResponse {
         let host = StrBytes::from_static_str("kafka-1");
         let broker = MetadataResponseBroker::default().with_node_id(WireId(1)).with_host(host).with_port(port);
         MetadataResponse::default().with_controller_id(WireId(controller)).with_brokers(vec![broker])
+    }
+
+    /// Asks a broker of id 1 for reassignments, in ZooKeeper mode with `controller` or in KRaft mode without, when the
+    /// first answers of the controller are the given codes. Returns the last code and the requests that were sent.
+    async fn ask(controller: Option<i32>, codes: &'static [i16]) -> (Result<i16, KafkaError>, Vec<i16>) {
+        let mut codes = codes.iter();
+        let broker = Broker::start(move |asked| match (asked.api, controller) {
+            (18, Some(_)) => Some(answers_versions(&asked, &[(3, 0, 12), (46, 0, 0)])),
+            (18, None) => Some(answers_versions(&asked, &[(3, 0, 12), (46, 0, 0), (55, 0, 2)])),
+            (3, Some(id)) => Some(answer::<MetadataRequest>(&asked, &metadata(id, 9092))),
+            (_, _) => {
+                let code = *codes.next().unwrap();
+                let refusal = ListPartitionReassignmentsResponse::default().with_error_code(code);
+                Some(answer::<ListPartitionReassignmentsRequest>(&asked, &refusal))
+            }
+        })
+        .await;
+        let access = KafkaAccess::plaintext(broker.address.clone(), BrokerId(1));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut own = Connection::open(&access, &broker.address, deadline).await.unwrap();
+        let request = ListPartitionReassignmentsRequest::default();
+        let answer = call_controller(&access, &mut own, &request, |answer| answer.error_code, deadline).await;
+        let asked = broker.asked().iter().map(|asked| asked.api).filter(|&api| api != 18).collect();
+        (answer.map(|answer| answer.error_code), asked)
+    }
+
+    #[tokio::test]
+    async fn a_controller_that_moves_is_looked_for_again_a_few_times() {
+        let (answer, asked) = ask(Some(1), &[41, 0]).await;
+        assert_eq!((answer.unwrap(), asked), (0, vec![3, 46, 3, 46]), "found the second time");
+        let (answer, asked) = ask(Some(1), &[41; 6]).await;
+        assert_eq!((answer.unwrap(), asked.len()), (41, 10), "given up after five times");
+        let (answer, asked) = ask(Some(1), &[31, 0]).await;
+        assert_eq!((answer.unwrap(), asked), (31, vec![3, 46]), "another error is not repeated");
+    }
+
+    #[tokio::test]
+    async fn in_kraft_mode_the_broker_forwards_and_metadata_is_not_asked_for_the_controller() {
+        let (answer, asked) = ask(None, &[41, 0]).await;
+        assert_eq!((answer.unwrap(), asked), (0, vec![46, 46]));
+    }
+
+    #[tokio::test]
+    async fn without_a_live_controller_nothing_is_sent() {
+        let (answer, asked) = ask(Some(-1), &[]).await;
+        assert!(matches!(answer, Err(KafkaError::NoActiveController { .. })));
+        assert_eq!(asked, [3]);
     }
 
     #[test]
