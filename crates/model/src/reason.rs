@@ -251,6 +251,22 @@ pub enum Reason {
     },
 }
 
+/// A number with its noun, `1 partition` or `2 partitions`.
+struct Count(u32, &'static str);
+
+impl Count {
+    /// With the verb: `1 partition is`, `2 partitions are`.
+    fn are(self) -> String {
+        format!("{self} {}", if self.0 == 1 { "is" } else { "are" })
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.0, self.1, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
 fn list(f: &mut fmt::Formatter<'_>, partitions: &[TopicPartition], count: u32) -> fmt::Result {
     for (n, tp) in partitions.iter().enumerate() {
         write!(f, "{}{tp}", if n == 0 { "" } else { ", " })?;
@@ -265,7 +281,7 @@ fn list(f: &mut fmt::Formatter<'_>, partitions: &[TopicPartition], count: u32) -
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooFewViews { got, need } => write!(f, "{got} members answered, {need} must agree"),
+            Self::TooFewViews { got, need } => write!(f, "{} answered, {need} must agree", Count(*got, "member")),
             Self::ViewsDisagree { one, other, about } => {
                 write!(f, "members {one} and {other} see the cluster differently: {about}")
             }
@@ -275,23 +291,23 @@ impl fmt::Display for Reason {
             Self::NoActiveController => write!(f, "the cluster has no active controller"),
             Self::WrongCluster { expected, found } => write!(f, "expected {expected}, found {found}"),
             Self::Reassigning { partitions, count } => {
-                write!(f, "{count} partitions are being reassigned: ")?;
+                write!(f, "{} being reassigned: ", Count(*count, "partition").are())?;
                 list(f, partitions, *count)
             }
             Self::UnderReplicated { partitions, count } => {
-                write!(f, "{count} partitions are under-replicated: ")?;
+                write!(f, "{} under-replicated: ", Count(*count, "partition").are())?;
                 list(f, partitions, *count)
             }
             Self::UnderMinIsr { partitions, count } => {
-                write!(f, "{count} partitions are under min ISR and were not before: ")?;
+                write!(f, "{} newly under min ISR: ", Count(*count, "partition").are())?;
                 list(f, partitions, *count)
             }
             Self::Offline { partitions, count } => {
-                write!(f, "{count} partitions are offline: ")?;
+                write!(f, "{} offline: ", Count(*count, "partition").are())?;
                 list(f, partitions, *count)
             }
             Self::Partitions { candidate, verdicts, count } => {
-                write!(f, "stopping broker {candidate} would hurt {count} partitions: ")?;
+                write!(f, "stopping broker {candidate} would hurt {}: ", Count(*count, "partition"))?;
                 for (n, verdict) in verdicts.iter().enumerate() {
                     write!(f, "{}{verdict}", if n == 0 { "" } else { "; " })?;
                 }
@@ -311,13 +327,13 @@ impl fmt::Display for Reason {
                 "ZooKeeper server {server} holds {bytes} bytes, which take {transfer_ms} ms to send, and a server that \
                  joins has {limit_ms} ms (initLimit x tickTime)"
             ),
-            Self::NotRestarted { node, why } => write!(f, "node {node} is not up again: {why}"),
+            Self::NotRestarted { node, why } => write!(f, "node {node} is not ready: {why}"),
             Self::NotInSync { broker, partitions, count } => {
-                write!(f, "broker {broker} is not back in sync on {count} partitions: ")?;
+                write!(f, "broker {broker} is not back in sync on {}: ", Count(*count, "partition"))?;
                 list(f, partitions, *count)
             }
             Self::NotPreferredLeader { broker, partitions, count } => {
-                write!(f, "broker {broker} does not lead {count} partitions that prefer it: ")?;
+                write!(f, "broker {broker} is preferred and does not lead {}: ", Count(*count, "partition"))?;
                 list(f, partitions, *count)
             }
             Self::StableWindow { good, need } => write!(f, "stable for {good} of {need} checks"),
