@@ -15,7 +15,7 @@ use crate::policy::Policy;
 use crate::probe::{Weighed, weigh};
 use crate::progress::{Entered, NodeProgress, Picture, ProcessId, Progress};
 use crate::quorum;
-use crate::views::{Agreed, agree, standing, whole};
+use crate::views::{Agreed, agree, outside, standing, whole};
 use kfleet_model::snapshot::KafkaSnapshot;
 use kfleet_model::{BrokerId, Reason, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +67,8 @@ fn rank(role: Role) -> u8 {
 fn why(ready: bool, role: Role, active: bool) -> String {
     let text = match (ready, active, role) {
         (false, _, _) => "not ready, so it comes first",
-        (true, true, _) => "the active controller, so it comes last",
+        (true, true, Role::Controller) => "the active controller, so it is the last of them",
+        (true, true, Role::Combined | Role::Broker | Role::ZooKeeper) => "the active controller, so it comes last",
         (true, false, Role::Controller) => "a controller, before the brokers",
         (true, false, Role::Combined) => "a follower of the metadata quorum",
         (true, false, Role::Broker | Role::ZooKeeper) => "by rack and id",
@@ -92,12 +93,11 @@ pub(crate) fn before(
     candidate: BrokerId,
 ) -> Result<(Vec<String>, Entered), Vec<Reason>> {
     let stop = BTreeSet::from([candidate]);
-    let agreed = match agree(observation, policy, &stop) {
-        Ok(agreed) => agreed,
-        Err(mut reasons) => {
-            reasons.extend(unreachable_hosts(roll, observation));
-            return Err(reasons);
-        }
+    // Without agreement nothing is stopped, but what the views that are there complain of is named all the same.
+    let mut reasons = agree(observation, policy, &stop).err().unwrap_or_default();
+    let Some(agreed) = outside(observation, policy, &stop) else {
+        reasons.extend(unreachable_hosts(roll, observation));
+        return Err(reasons);
     };
     let conditions: BTreeMap<BrokerId, Condition> = roll
         .members()
@@ -106,7 +106,7 @@ pub(crate) fn before(
         .collect();
     let waiting = waiting_for_us(&conditions, progress, candidate);
 
-    let mut reasons = identity(roll, observation, &agreed, candidate);
+    reasons.extend(identity(roll, observation, &agreed, candidate));
     reasons.extend(members(roll, &conditions, &waiting, candidate));
     reasons.extend(cluster(&agreed, &waiting));
     let quorum = match quorum::margin(agreed.quorums(), candidate, policy) {
@@ -234,7 +234,8 @@ fn cluster(agreed: &Agreed<'_>, waiting: &BTreeSet<BrokerId>) -> Vec<Reason> {
 fn evidence(agreed: &Agreed<'_>, weighed: &Weighed, quorum: Option<String>, candidate: BrokerId) -> Vec<String> {
     let ids: Vec<BrokerId> = agreed.views().iter().map(|view| view.seen_by).collect();
     let hosted = agreed.hosted(candidate).len();
-    let mut lines = vec![seen_by(&ids), format!("{hosted} partitions on node {candidate}, none would be hurt")];
+    let hurt = if weighed.accepted == 0 { ", none would be hurt" } else { "" };
+    let mut lines = vec![seen_by(&ids), format!("{hosted} partitions on node {candidate}{hurt}")];
     for (count, text) in [
         (weighed.thin, "would be exactly at min ISR"),
         (weighed.cured, "are under min ISR and wait for this node"),

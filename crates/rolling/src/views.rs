@@ -12,7 +12,7 @@ use kfleet_model::snapshot::{KafkaMode, KafkaSnapshot, PartitionState, Quorum, T
 use kfleet_model::{BrokerId, Reason, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Views that agree; never empty.
+/// Views that agree, when they come from [`agree`]; never empty.
 #[derive(Debug, Clone)]
 pub struct Agreed<'a> {
     views: Vec<&'a KafkaSnapshot>,
@@ -29,34 +29,41 @@ pub fn standing<'a>(observation: &'a Observation, policy: &Policy) -> BTreeMap<B
     fresh.iter().filter(|(id, _)| registered(id)).map(|(id, view)| (*id, *view)).collect()
 }
 
-/// Takes the fresh views from outside `outside` and lets them agree about everything that touches it.
+/// The fresh views from outside `outside`, whether they agree or not; none when there is not one.
+///
+/// Good enough to name what else is wrong beside the lack of agreement, never to stop a node.
+#[must_use]
+pub fn outside<'a>(observation: &'a Observation, policy: &Policy, outside: &BTreeSet<BrokerId>) -> Option<Agreed<'a>> {
+    let standing = standing(observation, policy).into_iter();
+    let views: Vec<&KafkaSnapshot> = standing.filter(|(by, _)| !outside.contains(by)).map(|(_, view)| view).collect();
+    let first = *views.first()?;
+    Some(Agreed { views, first })
+}
+
+/// Takes the fresh views from outside `stop` and lets them agree about everything that touches it.
 ///
 /// # Errors
 /// [`Reason::TooFewViews`] (with [`Reason::StaleSnapshot`] when old ones were there) or [`Reason::ViewsDisagree`].
 pub fn agree<'a>(
     observation: &'a Observation,
     policy: &Policy,
-    outside: &BTreeSet<BrokerId>,
+    stop: &BTreeSet<BrokerId>,
 ) -> Result<Agreed<'a>, Vec<Reason>> {
-    let views: Vec<&KafkaSnapshot> = standing(observation, policy)
-        .into_iter()
-        .filter(|(by, _)| !outside.contains(by))
-        .map(|(_, view)| view)
-        .collect();
-    let Some((first, rest)) = views.split_first().filter(|_| size(views.len()) >= policy.views) else {
-        let mut reasons = vec![Reason::TooFewViews { got: size(views.len()), need: policy.views }];
-        if observation.kafka(policy).stale.iter().any(|by| !outside.contains(by)) {
+    let seen = outside(observation, policy, stop);
+    let got = seen.as_ref().map_or(0, |seen| size(seen.views.len()));
+    let Some(seen) = seen.filter(|_| got >= policy.views) else {
+        let mut reasons = vec![Reason::TooFewViews { got, need: policy.views }];
+        if observation.kafka(policy).stale.iter().any(|by| !stop.contains(by)) {
             reasons.push(Reason::StaleSnapshot);
         }
         return Err(reasons);
     };
-    for other in rest {
-        if let Some(about) = difference(first, other, outside) {
-            return Err(vec![Reason::ViewsDisagree { one: first.seen_by, other: other.seen_by, about }]);
+    for other in &seen.views {
+        if let Some(about) = difference(seen.first, other, stop) {
+            return Err(vec![Reason::ViewsDisagree { one: seen.first.seen_by, other: other.seen_by, about }]);
         }
     }
-    let first = *first;
-    Ok(Agreed { views, first })
+    Ok(seen)
 }
 
 /// The first thing on which two views differ, about the cluster and about what touches `stop`.

@@ -116,6 +116,7 @@ impl SimKafka {
     /// Makes a node the active controller.
     pub fn set_active(&mut self, id: i32) {
         self.metadata.active = Some(BrokerId(id));
+        self.history = VecDeque::from([self.metadata.clone()]);
     }
 
     /// Takes a node down for good, and lets the cluster notice.
@@ -369,8 +370,9 @@ impl Cluster for SimKafka {
                 }
             }
             Fault::LeaderMoves => {
-                let others = self.electors().into_iter().filter(|id| self.serves(*id));
-                self.metadata.active = others.filter(|id| Some(*id) != self.metadata.active).next_back();
+                let active = self.metadata.active;
+                let able = |id: &BrokerId| self.serves(*id) && Some(*id) != active;
+                self.metadata.active = self.electors().into_iter().rfind(able);
                 self.metadata.epoch += 1;
             }
             Fault::Lags { member, ticks } => {
