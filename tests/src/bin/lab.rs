@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use console::style;
 use kfleet_tests::lab::{
-    AgentSource, CannotHost, DEFAULT_NAME, HostStatus, Kind, Lab, Progress, Status, Subnet, Topology, UpOptions,
-    host_environment,
+    AgentSource, CannotHost, DEFAULT_NAME, HostStatus, Kind, Lab, Layout, Progress, State, Status, Subnet, Topology,
+    UpOptions, host_environment,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -85,9 +85,9 @@ enum Action {
 
 #[derive(clap::Args)]
 struct Up {
-    /// What the hosts run: ZooKeeper and Kafka 3.9, or Kafka 4.1 in KRaft mode.
-    #[arg(long, value_enum, default_value_t = Kind::Zk)]
-    kind: Kind,
+    /// What the hosts run: ZooKeeper and Kafka 3.9, or Kafka 4.1 in KRaft mode [default: what the lab has, else zk].
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
     /// Only boot the hosts: no Kafka, no ZooKeeper.
     #[arg(long)]
     hosts_only: bool,
@@ -97,7 +97,7 @@ struct Up {
     /// The controller's program, which signs the agents' certificates [default: `kfleet` beside `lab`, or on the PATH].
     #[arg(long, value_name = "FILE", requires = "deb_dir")]
     kfleet: Option<PathBuf>,
-    /// The lab's network, a /24 of 198.18.0.0/15 [default: by the lab's name].
+    /// The lab's network, a /24 of 198.18.0.0/15 [default: what the lab has, else by its name].
     #[arg(long)]
     subnet: Option<Subnet>,
 }
@@ -163,13 +163,16 @@ async fn act(arguments: Arguments, progress: &Progress) -> Result<()> {
 
 async fn bring_up(name: &str, up: Up, progress: &Progress) -> Result<()> {
     let began = std::time::Instant::now();
-    let subnet = up.subnet.unwrap_or_else(|| Subnet::for_name(name));
     let agent = match up.deb_dir {
         Some(deb_dir) => Some(AgentSource { deb_dir, kfleet: up.kfleet.map_or_else(find_kfleet, Ok)? }),
         None => None,
     };
-    let topology = Topology::of(up.kind, subnet);
-    let options = UpOptions { name: name.to_owned(), topology, services: !up.hosts_only, agent };
+    let options = UpOptions {
+        name: name.to_owned(),
+        topology: topology(name, up.kind, up.subnet)?,
+        services: !up.hosts_only,
+        agent,
+    };
     let lab = Lab::up(&options, progress).await?;
     let seconds = began.elapsed().as_secs_f64();
     progress.say(&format!(
@@ -178,6 +181,20 @@ async fn bring_up(name: &str, up: Up, progress: &Progress) -> Result<()> {
         lab.layout().fleet().display()
     ));
     Ok(())
+}
+
+/// The hosts as asked for; what is not asked for is as in the lab that exists.
+fn topology(name: &str, kind: Option<Kind>, subnet: Option<Subnet>) -> Result<Topology> {
+    let existing = State::load(&Layout::of(name)?)?.map(|state| state.topology);
+    Ok(match existing {
+        Some(existing)
+            if kind.is_none_or(|kind| kind == existing.kind)
+                && subnet.is_none_or(|subnet| subnet == existing.subnet) =>
+        {
+            existing
+        }
+        Some(_) | None => Topology::of(kind.unwrap_or(Kind::Zk), subnet.unwrap_or_else(|| Subnet::for_name(name))),
+    })
 }
 
 fn find_kfleet() -> Result<PathBuf> {

@@ -83,12 +83,14 @@ impl Cache {
     pub(super) async fn libs(&self, kind: Kind, progress: &Progress) -> Result<Option<PathBuf>> {
         let Some(version) = kind.kafka_version() else { return Ok(None) };
         let step = progress.step(format!("Kafka {version}"));
-        let path = self.dir.join(format!("kafka-{version}"));
+        let archives = std::env::var_os("KFLEET_LAB_KAFKA_ARCHIVES").map(PathBuf::from);
+        let source = if archives.is_some() { "archive".to_owned() } else { key(&pom(kind, version)) };
+        let path = self.dir.join(format!("kafka-{version}-{source}"));
         match Entry::open(path.clone(), &step).await? {
             None => step.done("ready (cached)"),
             Some(entry) => {
-                match std::env::var_os("KFLEET_LAB_KAFKA_ARCHIVES") {
-                    Some(archives) => unpack_archive(&step, Path::new(&archives), version, &entry.temporary).await?,
+                match archives {
+                    Some(archives) => unpack_archive(&step, &archives, version, &entry.temporary).await?,
                     None => resolve_artifacts(&step, kind, version, &entry.temporary).await?,
                 }
                 entry.finish()?;
@@ -135,6 +137,11 @@ impl Entry {
     }
 }
 
+/// Tells entries apart that were made by different recipes.
+fn key(recipe: &str) -> String {
+    format!("{:016x}", fnv1a(recipe.as_bytes()))
+}
+
 /// A path next to an entry. Not `with_extension`, which would take the `.1` of `kafka-3.9.1` for one.
 fn beside(entry: &Path, suffix: &str) -> PathBuf {
     let mut name = entry.as_os_str().to_owned();
@@ -155,7 +162,7 @@ impl Recipe {
     }
 
     fn key(&self) -> String {
-        format!("{:016x}", fnv1a(format!("{} {} {}", self.suite, PACKAGES.join(","), self.finish_script()).as_bytes()))
+        key(&format!("{} {} {}", self.suite, PACKAGES.join(","), self.finish_script()))
     }
 
     /// Runs in the new system: users of the services, and what a container must not start.
@@ -298,8 +305,8 @@ fn pom(kind: Kind, version: &str) -> String {
     )
 }
 
-/// The binding that fits the log4j2 of Kafka 4.1.
-const LOG4J_SLF4J_VERSION: &str = "2.25.1";
+/// The binding that fits the log4j2 that Kafka 4.1.1 resolves to.
+const LOG4J_SLF4J_VERSION: &str = "2.24.3";
 
 /// Removes a folder and all in it; one that is not there is fine.
 pub(super) fn remove_tree(path: &Path) -> Result<()> {

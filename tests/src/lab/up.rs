@@ -43,6 +43,9 @@ pub(super) async fn up(options: &UpOptions, progress: &Progress) -> Result<Lab> 
     // Folders made below a host's root must be readable for its users, whatever the caller's mask is.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let layout = Layout::of(&options.name)?;
+    if let Some(state) = State::load(&layout)? {
+        refuse_other_hosts(&layout, &state, options)?;
+    }
     require::check(options.services).await?;
     let cache = Cache::from_env()?;
     let wanted = if options.services { options.topology.kind } else { Kind::Bare };
@@ -68,13 +71,7 @@ async fn record(layout: &Layout, options: &UpOptions, base: PathBuf, libs: Optio
             State::new(options.topology.clone(), options.services, base, libs.clone())?
         }
     };
-    ensure!(
-        state.topology == options.topology,
-        "lab {} exists with other hosts ({}, {}); take it down first, or choose another --name",
-        layout.name(),
-        state.topology.kind,
-        state.topology.subnet
-    );
+    refuse_other_hosts(layout, &state, options)?;
     if !state.is_of_this_boot() {
         forget_processes(layout, &state.topology)?;
         state.boot_id = boot_id()?;
@@ -93,6 +90,17 @@ async fn record(layout: &Layout, options: &UpOptions, base: PathBuf, libs: Optio
     state.store(layout)?;
     write_shared_files(layout, &state.topology)?;
     Ok(state)
+}
+
+fn refuse_other_hosts(layout: &Layout, state: &State, options: &UpOptions) -> Result<()> {
+    ensure!(
+        state.topology == options.topology,
+        "lab {} exists with other hosts ({}, {}); take it down first, or choose another --name",
+        layout.name(),
+        state.topology.kind,
+        state.topology.subnet
+    );
+    Ok(())
 }
 
 /// The machine was started again: what has our pids now is somebody else's.
@@ -249,7 +257,13 @@ pub(super) async fn wait_for_clusters(layout: &Layout, state: &State, progress: 
     let step = progress.step("Kafka cluster");
     let metadata = services::wait_for_brokers(layout, &state.topology, &step).await?;
     let brokers = metadata.brokers.len();
-    step.done_timed(&format!("{brokers} brokers, active controller {}", metadata.controllerid), "after");
+    // In KRaft mode brokers name any of themselves to clients that ask for the controller.
+    match state.topology.kind {
+        Kind::Zk => {
+            step.done_timed(&format!("{brokers} brokers, active controller {}", metadata.controllerid), "after")
+        }
+        Kind::Kraft | Kind::Bare => step.done_timed(&format!("{brokers} brokers"), "after"),
+    }
     Ok(())
 }
 
