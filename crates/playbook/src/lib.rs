@@ -12,6 +12,7 @@ pub mod files;
 pub mod parse;
 pub mod plan;
 pub mod source;
+pub mod template;
 pub mod yaml;
 
 pub use diag::{Code, Diagnostic, Diagnostics, Marks, Severity};
