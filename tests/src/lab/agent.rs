@@ -92,7 +92,7 @@ async fn make_fleet(layout: &Layout, source: &AgentSource) -> Result<()> {
     if fleet.join("pki").exists() {
         return Ok(());
     }
-    Tool::new(&source.kfleet).args(["init", "--fleet", layout.name(), "--dir"]).arg(&fleet).run().await?;
+    Tool::new(&source.kfleet).args(["init", "--name", layout.name()]).arg(&fleet).run().await?;
     Ok(())
 }
 
@@ -129,20 +129,18 @@ async fn enrol(machine: &Machine<'_>, source: &AgentSource) -> Result<bool> {
     fs::create_dir_all(&requests).with_context(|| format!("failed to make {}", requests.display()))?;
     let request = requests.join(format!("{host}.csr"));
     copy(&machine.outer_path(&format!("{PKI}/agent.csr"))?, &request)?;
-    let signed = requests.join(format!("{host}.pem"));
+    let signed = requests.join(format!("{host}.json"));
     Tool::new(&source.kfleet)
-        .args(["cert", "sign", "--dir"])
+        .arg("--fleet")
         .arg(&fleet)
-        .arg("--out")
+        .args(["cert", "sign", "--host", host, "--out"])
         .arg(&signed)
         .arg(&request)
         .run()
         .await?;
     ensure!(signed.is_file(), "`kfleet cert sign` left no {}", signed.display());
-    copy(&signed, &machine.outer_path("/run/kfleet-agent.pem")?)?;
-    copy(&fleet.join("pki/operators-ca.pem"), &machine.outer_path("/run/kfleet-operators-ca.pem")?)?;
-    let install =
-        ["kfleet-agent", "install-cert", "--operators-ca", "/run/kfleet-operators-ca.pem", "/run/kfleet-agent.pem"];
+    copy(&signed, &machine.outer_path("/root/kfleet-bundle.json")?)?;
+    let install = ["kfleet-agent", "install-cert", "/root/kfleet-bundle.json"];
     machine.run(&install, STEP_LIMIT).await.context("failed to install the certificate")?;
     Ok(true)
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::topology::{HostSpec, Role, Topology};
 
 /// The inventory's file name in the fleet directory.
-pub(super) const FILE: &str = "inventory.ini";
+pub(super) const FILE: &str = "inventory/hosts.ini";
 
 /// One group for each role, with the address and the service's id of every host.
 pub(super) fn inventory(topology: &Topology) -> String {
@@ -27,6 +27,13 @@ pub(super) fn inventory(topology: &Topology) -> String {
             };
             let _written = writeln!(text, "{} ansible_host={}{id}", host.name, host.address);
         }
+        let role = match first.role {
+            Role::ZooKeeper => "zookeeper",
+            Role::Broker => "broker",
+            Role::Combined => "combined",
+            Role::Bare => continue,
+        };
+        let _written = writeln!(text, "\n[{}:vars]\nkfleet_role={role}", first.role.group());
     }
     text
 }
@@ -42,8 +49,9 @@ mod tests {
         assert_eq!(
             inventory(&Topology::of(Kind::Zk, subnet)),
             "# Written by `lab up`.\n\n[zookeeper]\nzk1 ansible_host=198.18.77.11 myid=1\nzk2 ansible_host=198.18.77.12 myid=2\n\
-             zk3 ansible_host=198.18.77.13 myid=3\n\n[kafka]\nkafka1 ansible_host=198.18.77.21 broker_id=1\n\
-             kafka2 ansible_host=198.18.77.22 broker_id=2\nkafka3 ansible_host=198.18.77.23 broker_id=3\n"
+             zk3 ansible_host=198.18.77.13 myid=3\n\n[zookeeper:vars]\nkfleet_role=zookeeper\n\n[kafka]\nkafka1 ansible_host=198.18.77.21 broker_id=1\n\
+             kafka2 ansible_host=198.18.77.22 broker_id=2\nkafka3 ansible_host=198.18.77.23 broker_id=3\n\n[kafka:vars]\n\
+             kfleet_role=broker\n"
         );
         assert!(
             inventory(&Topology::of(Kind::Kraft, subnet))

@@ -119,7 +119,7 @@ fn forget_processes(layout: &Layout, topology: &Topology) -> Result<()> {
 
 fn write_shared_files(layout: &Layout, topology: &Topology) -> Result<()> {
     let fleet = layout.fleet();
-    for folder in [&fleet, &layout.logs()] {
+    for folder in [&fleet.join("inventory"), &layout.logs()] {
         fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
     }
     let inventory_file = fleet.join(inventory::FILE);
