@@ -9,10 +9,13 @@
 pub mod catalogue;
 pub mod diag;
 pub mod files;
+pub mod lint;
 pub mod parse;
 pub mod plan;
 pub mod source;
+pub mod tags;
 pub mod template;
+pub mod vars;
 pub mod yaml;
 
 pub use diag::{Code, Diagnostic, Diagnostics, Marks, Severity};

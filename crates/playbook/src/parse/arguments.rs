@@ -86,17 +86,28 @@ impl Loader<'_> {
         if COMMANDS.contains(&short(module)) {
             return Ok(self.command_line(module, text, span));
         }
-        let (words, pairs) = words_and_pairs(text);
+        let mut words: Vec<&str> = Vec::new();
         let mut entries: Vec<Entry> = Vec::new();
-        for (key, value) in pairs {
-            let place = span.find(&format!("{key}="), 0).unwrap_or_else(|| span.clone());
-            entries.push(Entry { key, key_span: place.clone(), value: Node::text(value, place) });
+        for (start, end) in split_words(text) {
+            let word = text.get(start..end).unwrap_or_default();
+            match pair(word) {
+                Some((key, value)) => {
+                    let place = span.find(word, 0).unwrap_or_else(|| span.clone());
+                    let key_span = place.find(&key, 0).unwrap_or_else(|| place.clone());
+                    entries.push(Entry { key, key_span, value: Node::text(value, place) });
+                }
+                None => words.push(word),
+            }
         }
         if !words.is_empty() {
             let free = words.join(" ");
             let takes = self.catalogue.get(module).is_none_or(|doc| doc.free_form.is_some());
             if !takes && entries.is_empty() && is_template(&free) {
                 return Err(Template { text: free, span: span.clone() });
+            }
+            if !takes && let Some(last) = entries.last() {
+                self.cut_value(&last.key, &words, span);
+                return Ok(entries);
             }
             entries.extend(self.free_form(module, &free, span));
         }
@@ -140,6 +151,17 @@ impl Loader<'_> {
             },
         };
         vec![Entry { key, key_span: span.clone(), value: Node::text(text, span.clone()) }]
+    }
+
+    /// Words between or behind `key=value` are most often a value with blanks that is not in quotes.
+    fn cut_value(&mut self, key: &str, words: &[&str], span: &Span) {
+        let word = words.first().copied().unwrap_or_default();
+        let place = span.find(word, 0).unwrap_or_else(|| span.clone());
+        self.push(
+            Diagnostic::error(Code::Parameter, format!("'{word}' belongs to no argument"))
+                .at(&place)
+                .hint(format!("a value with blanks must be in quotes: {key}=\"...\"")),
+        );
     }
 
     fn not_free_form(&mut self, module: &str, text: &str, span: &Span) {

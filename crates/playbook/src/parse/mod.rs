@@ -339,3 +339,5 @@ fn entry<'n>(entries: &'n [Entry], key: &str) -> Option<&'n Entry> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::catalogue as sample_catalogue;

@@ -217,6 +217,15 @@ impl Loader<'_> {
         if matches!(module.as_str(), "import_tasks" | "import_role" | "include") {
             let is_static = module != "include" || self.is_static_include(&arguments.args, entries);
             if is_static {
+                // An import is gone when lint looks at the plan, so its parameters are checked here.
+                let wrong = crate::lint::check_parameters(
+                    self.catalogue,
+                    &module,
+                    &arguments.args,
+                    &given.span,
+                    kfleet_model::Map::new(),
+                );
+                self.diagnostics.extend(wrong.into_iter().filter(|(missing, _)| !missing).map(|(_, found)| found));
                 return self.import(&module, &arguments.args, own_vars, entries, span, context, keywords, path);
             }
         }
