@@ -204,6 +204,8 @@ impl Pass<'_> {
         let near = self.lint.catalogue.nearest(name);
         let mut diagnostic = if is_ansible(name) {
             Diagnostic::error(Code::UnknownModule, format!("kfleet does not have the module '{name}' of ansible-core"))
+        } else if name.matches('.').count() >= 2 && near.is_none() {
+            Diagnostic::error(Code::UnknownModule, format!("kfleet does not have the module '{name}' of a collection"))
         } else {
             Diagnostic::error(Code::UnknownModule, format!("no module is named '{name}'"))
         }

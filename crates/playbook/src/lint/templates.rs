@@ -182,11 +182,62 @@ fn diagnostic(error: &TemplateError, syntax: Code) -> Diagnostic {
     if syntax == Code::Condition {
         message = message.replace("the template can not", "the condition can not");
     }
+    let hint = error.hint.as_ref().map(|hint| hint.replace('`', "'")).or_else(|| cure(error));
     let diagnostic = Diagnostic::error(code, message);
-    match &error.hint {
-        Some(hint) => diagnostic.hint(hint.replace('`', "'")),
+    match hint {
+        Some(hint) => diagnostic.hint(hint),
         None => diagnostic,
     }
+}
+
+/// The words that begin a statement.
+const STATEMENTS: &[&str] = &[
+    "if",
+    "elif",
+    "else",
+    "endif",
+    "for",
+    "endfor",
+    "set",
+    "endset",
+    "macro",
+    "endmacro",
+    "call",
+    "endcall",
+    "filter",
+    "endfilter",
+    "raw",
+    "endraw",
+    "include",
+    "import",
+    "from",
+    "block",
+    "endblock",
+    "extends",
+    "with",
+    "endwith",
+];
+
+/// What to do about the usual slips of syntax, which the parser names by what it expected.
+fn cure(error: &TemplateError) -> Option<String> {
+    let message = error.message.as_str();
+    let line = error.place.as_ref().map_or("", |place| place.excerpt.as_str());
+    if let Some((_, word)) = message.split_once("unknown statement ") {
+        return kfleet_model::module::nearest(word.trim(), STATEMENTS.iter().copied())
+            .map(|word| format!("did you mean '{word}'?"));
+    }
+    let cure = if message.contains("end of input, expected end of variable block") {
+        "close the expression with }}"
+    } else if message.contains("end of input, expected end of block") {
+        "close the block: {% endif %}, {% endfor %}"
+    } else if message.contains("unexpected input after expression") && line.contains(" = ") {
+        "compare with '=='"
+    } else if message.contains("end of input, expected expression") || message.contains("unexpected end of variable") {
+        "something is missing at the end"
+    } else {
+        return None;
+    };
+    Some(cure.to_owned())
 }
 
 /// Where the wrong word stands in the file: its line of the template is searched in the value, and the word in that.

@@ -105,6 +105,11 @@ impl Loader<'_> {
             if !takes && entries.is_empty() && is_template(&free) {
                 return Err(Template { text: free, span: span.clone() });
             }
+            if !takes && entries.is_empty() {
+                // As after a template, nobody can say now what else is missing.
+                self.not_free_form(module, &free, span);
+                return Err(Template { text: free, span: span.clone() });
+            }
             if !takes && let Some(last) = entries.last() {
                 self.cut_value(&last.key, &words, span);
                 return Ok(entries);

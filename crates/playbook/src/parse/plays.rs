@@ -239,6 +239,8 @@ impl Loader<'_> {
                     .at(&hosts.key_span)
                     .hint("name a group or a host, or write 'all'"),
             ),
+            // A misspelt 'hosts' is told as that.
+            None if entries.iter().any(|e| nearest(&e.key, ["hosts"]).is_some()) => {}
             None => {
                 let first = entries.first().map_or(span, |entry| &entry.key_span);
                 let looks_like_task = entries.iter().any(|e| self.catalogue.get(&e.key).is_some());
@@ -389,8 +391,8 @@ impl Loader<'_> {
             return None;
         };
         let from = self.diagnostics.len();
-        let node = self.read(&path, Some(span))?;
-        let vars = super::vars_of(&node, &path, &mut self.diagnostics);
+        let node = self.read(&path, Some(span));
+        let vars = node.and_then(|node| super::vars_of(&node, &path, &mut self.diagnostics));
         self.note_taken(from, &path, span);
         vars
     }

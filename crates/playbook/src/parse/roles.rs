@@ -101,7 +101,7 @@ impl Loader<'_> {
     /// A key of a role entry that is no keyword is a parameter; a misspelt keyword would be lost without a word.
     fn role_param(&mut self, item: &Entry, params: &mut Vec<Entry>) {
         if let Some(word) = nearest(&item.key, Kind::Role.keywords())
-            && item.key.len() > 3
+            && item.key.len() > 2
         {
             self.push(
                 Diagnostic::warning(

@@ -107,6 +107,16 @@ impl Loader<'_> {
             }
             return None;
         };
+        if let Some(hosts) = entry(entries, "hosts")
+            && !entries.iter().any(|entry| self.catalogue.get(&entry.key).is_some())
+        {
+            self.push(
+                Diagnostic::error(Code::Structure, "a play stands here, where a task is wanted")
+                    .at(&hosts.key_span)
+                    .hint("take a playbook in with import_playbook, in a list of plays"),
+            );
+            return None;
+        }
         if entry(entries, "block").is_some() {
             return Some(self.block(entries, &node.span, context, path));
         }

@@ -2,7 +2,7 @@
 //!
 //! Not here: the wording for broken YAML (see `mistakes`).
 
-use super::{Entry, Node, NodeKind, Style, Text, mistakes, scalar, vault_message};
+use super::{Entry, Node, NodeKind, Style, Text, mistakes, scalar};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{Source, Span};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
@@ -375,6 +375,13 @@ fn size(node: &Node) -> usize {
 /// Complains of every encrypted value in a node that is used right away.
 pub fn refuse_vaults(node: &Node, diagnostics: &mut Diagnostics) {
     node.vaults(&mut |span| {
-        diagnostics.push(Diagnostic::error(Code::Vault, vault_message(span)).at(span));
+        diagnostics.push(
+            Diagnostic::error(
+                Code::Vault,
+                "this value is encrypted by ansible-vault, which kfleet can not decrypt yet",
+            )
+            .at(span)
+            .hint("pass it as a variable with -e @file, from a file that only you can read"),
+        );
     });
 }

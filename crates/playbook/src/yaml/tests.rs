@@ -80,6 +80,17 @@ fn an_encrypted_value_is_kept_and_fails_only_when_it_is_used() {
 }
 
 #[test]
+fn marks_keep_their_meaning_when_a_value_is_rendered() {
+    use crate::template::{Engine, NoLookups, VarMap};
+    let (node, _) = read("a: !unsafe 'x {{ y }}'\nb: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n");
+    let value = node.unwrap().to_value();
+    let engine = Engine::new(std::sync::Arc::new(NoLookups));
+    assert_eq!(engine.render_value(&value["a"], &VarMap::new()).unwrap(), json!("x {{ y }}"));
+    let error = engine.render_value(&value["b"], &VarMap::new()).unwrap_err();
+    assert!(error.to_string().contains("the value at t.yml:2:4 is encrypted by ansible-vault"), "{error}");
+}
+
+#[test]
 fn a_key_given_twice_is_a_warning_and_the_last_one_counts() {
     let (node, diagnostics) = read("a: 1\nb: 2\na: 3\n");
     assert_eq!(node.unwrap().to_value(), json!({"a": 3, "b": 2}));
