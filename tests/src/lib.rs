@@ -4,3 +4,6 @@
 //! part of the product, and the product never depends on it.
 
 pub mod lab;
+
+pub mod programs;
+pub mod traffic;

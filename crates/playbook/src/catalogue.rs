@@ -8,6 +8,16 @@
 use kfleet_model::module::{CheckMode, ModuleDoc, ParamDoc, ParamKind, nearest, param};
 use std::collections::BTreeMap;
 
+/// The modules of the agent of this version: a copy of its table, so that lint and `kfleet doc` work without a host.
+///
+/// # Panics
+/// When the copy that is built in is no catalogue; the agent's tests compare it with the table.
+#[must_use]
+pub fn agent_modules() -> Vec<ModuleDoc> {
+    serde_json::from_str(include_str!("catalogue.json"))
+        .expect("the built-in catalogue is written by the agent's tests")
+}
+
 /// The modules that are known in a run.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::machine::Machine;
 use super::progress::Progress;
@@ -17,7 +17,13 @@ use super::topology::Topology;
 /// The agent's service.
 const UNIT: &str = "kfleet-agent.service";
 
-/// Where the agent keeps key, request, certificate, and the authority that it trusts operators by.
+/// What makes a folder a fleet directory.
+const SETTINGS: &str = "kfleet.toml";
+
+/// Where the signed bundle waits on a host until the agent takes it.
+const BUNDLE: &str = "/run/kfleet-agent.bundle";
+
+/// Where the agent keeps key, request and certificate.
 const PKI: &str = "/etc/kfleet/pki";
 
 /// Where the package is put on a host, and kept to see whether it is the same one.
@@ -65,12 +71,15 @@ pub(super) async fn install(
     let step = progress.step("agents");
     let package = source.package()?;
     make_fleet(layout, source).await?;
+    step.note("installing the package");
+    let machines: Vec<Machine<'_>> = topology.hosts.iter().map(|spec| Machine { layout, spec }).collect();
+    let installed = futures::future::join_all(machines.iter().map(|machine| install_package(machine, &package))).await;
     let mut changed = 0;
-    for spec in &topology.hosts {
-        step.note(&format!("installing on {}", spec.name));
-        let machine = Machine { layout, spec };
-        let installed = install_package(&machine, &package).await?;
-        let enrolled = enrol(&machine, source).await?;
+    // One after the other: every certificate is entered in the fleet's list.
+    for (machine, installed) in machines.iter().zip(installed) {
+        step.note(&format!("enrolling {}", machine.spec.name));
+        let installed = installed?;
+        let enrolled = enrol(machine, source).await?;
         if installed || enrolled {
             machine.run(&["systemctl", "enable", UNIT], STEP_LIMIT).await?;
             machine.run(&["systemctl", "restart", UNIT], STEP_LIMIT).await?;
@@ -86,12 +95,14 @@ pub(super) async fn install(
     Ok(())
 }
 
-/// `kfleet init`, once: the authority that signs the agents' certificates.
+/// `kfleet init`, once: the authorities that sign certificates, and the first operator's.
 async fn make_fleet(layout: &Layout, source: &AgentSource) -> Result<()> {
     let fleet = layout.fleet();
-    if fleet.join("pki").exists() {
+    if fleet.join(SETTINGS).exists() {
         return Ok(());
     }
+    // Its settings are written last, so an interrupted one is made again, from a folder without keys.
+    super::cache::remove_tree(&fleet.join("pki"))?;
     Tool::new(&source.kfleet).args(["init", "--name", layout.name()]).arg(&fleet).run().await?;
     Ok(())
 }
@@ -120,7 +131,6 @@ async fn enrol(machine: &Machine<'_>, source: &AgentSource) -> Result<bool> {
     if machine.outer_path(&format!("{PKI}/agent.pem"))?.exists() {
         return Ok(false);
     }
-    let fleet = machine.layout.fleet();
     machine
         .run(&["kfleet-agent", "request", "--fleet", machine.layout.name(), "--host", host], STEP_LIMIT)
         .await
@@ -129,18 +139,12 @@ async fn enrol(machine: &Machine<'_>, source: &AgentSource) -> Result<bool> {
     fs::create_dir_all(&requests).with_context(|| format!("failed to make {}", requests.display()))?;
     let request = requests.join(format!("{host}.csr"));
     copy(&machine.outer_path(&format!("{PKI}/agent.csr"))?, &request)?;
-    let signed = requests.join(format!("{host}.json"));
-    Tool::new(&source.kfleet)
-        .arg("--fleet")
-        .arg(&fleet)
-        .args(["cert", "sign", "--host", host, "--out"])
-        .arg(&signed)
-        .arg(&request)
-        .run()
-        .await?;
-    ensure!(signed.is_file(), "`kfleet cert sign` left no {}", signed.display());
-    copy(&signed, &machine.outer_path("/root/kfleet-bundle.json")?)?;
-    let install = ["kfleet-agent", "install-cert", "/root/kfleet-bundle.json"];
+    let signed = requests.join(format!("{host}.bundle"));
+    let sign =
+        Tool::new(&source.kfleet).arg("--fleet").arg(machine.layout.fleet()).args(["cert", "sign", "--host", host]);
+    sign.arg("--out").arg(&signed).arg(&request).run().await?;
+    copy(&signed, &machine.outer_path(BUNDLE)?)?;
+    let install = ["kfleet-agent", "install-cert", BUNDLE];
     machine.run(&install, STEP_LIMIT).await.context("failed to install the certificate")?;
     Ok(true)
 }

@@ -8,7 +8,7 @@ use super::topology::{HostSpec, Role, Topology};
 /// The inventory's file name in the fleet directory.
 pub(super) const FILE: &str = "inventory/hosts.ini";
 
-/// One group for each role, with the address and the service's id of every host.
+/// One group for each role, with the address and the service's id of every host, and what kfleet calls the role.
 pub(super) fn inventory(topology: &Topology) -> String {
     let mut groups: BTreeMap<usize, Vec<&HostSpec>> = BTreeMap::new();
     for host in &topology.hosts {

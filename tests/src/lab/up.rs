@@ -118,11 +118,11 @@ fn forget_processes(layout: &Layout, topology: &Topology) -> Result<()> {
 }
 
 fn write_shared_files(layout: &Layout, topology: &Topology) -> Result<()> {
-    let fleet = layout.fleet();
-    for folder in [&fleet.join("inventory"), &layout.logs()] {
+    let inventory_file = layout.fleet().join(inventory::FILE);
+    let inventory_dir = inventory_file.parent().unwrap_or(&inventory_file);
+    for folder in [inventory_dir, &layout.logs()] {
         fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
     }
-    let inventory_file = fleet.join(inventory::FILE);
     let hosts_file = layout.hosts_file();
     for (path, text) in [(hosts_file, network::hosts_file(topology)), (inventory_file, inventory::inventory(topology))]
     {

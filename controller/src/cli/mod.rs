@@ -1,0 +1,214 @@
+//! The command line: one file per subcommand.
+//!
+//! Every subcommand gives an [`Exit`] or a [`CliError`]; this file turns both into the process's exit code and prints
+//! the error once, with its causes and a hint.
+
+mod cert;
+mod doc;
+mod exec;
+pub mod exit;
+mod init;
+mod inventory;
+mod launch;
+mod lint;
+mod plan;
+mod play_args;
+mod resume;
+mod roll;
+mod run;
+mod runs;
+mod status;
+
+use crate::fleet::{Fleet, FleetError};
+use crate::report;
+use clap::{Parser, Subcommand};
+use exit::Exit;
+use kfleet_model::Class;
+use kfleet_playbook::Diagnostics;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs playbooks and rolling operations on Kafka and ZooKeeper hosts.
+#[derive(Debug, Parser)]
+#[command(name = "kfleet", version, about, disable_help_subcommand = true, after_help = AFTER_HELP)]
+struct Cli {
+    /// The fleet directory; by default the nearest one at or above the working directory.
+    #[arg(long, global = true, env = "KFLEET_DIR", value_name = "DIR")]
+    fleet: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 kfleet failed, 2 a task failed, 3 bad input (no host touched), 4 unreachable,
+5 refused by a safety rule, 6 an outcome is unknown, 130 stopped by the operator.
+Log of kfleet's own work: KFLEET_LOG=info (or debug, or target=level,...), written to standard error.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a fleet directory: certificate authorities, settings, a sample inventory
+    Init(init::Args),
+    /// Sign, list and renew certificates
+    #[command(subcommand)]
+    Cert(cert::Command),
+    /// Run a playbook
+    Run(run::Args),
+    /// Run one module on hosts
+    Exec(exec::Args),
+    /// Show what a playbook would run where, and the order of rolling plays
+    Plan(plan::Args),
+    /// Check playbooks and the inventory without touching a host
+    Lint(lint::Args),
+    /// Show the documentation of modules
+    Doc(doc::Args),
+    /// Show hosts, groups and variables
+    Inventory(inventory::Args),
+    /// Rolling operations: restart a cluster node by node
+    #[command(subcommand)]
+    Roll(roll::Command),
+    /// List, show and watch runs
+    #[command(subcommand)]
+    Runs(runs::Command),
+    /// Go on with a run that was interrupted, cancelled or refused
+    Resume(resume::Args),
+    /// Ask all agents how they are
+    Status(status::Args),
+}
+
+/// Why a command ended without doing its work.
+#[derive(Debug)]
+pub enum CliError {
+    /// What is wrong with the operator's files.
+    Diagnostics(Diagnostics),
+    /// Anything else: whose fault, what, and what to do.
+    Message {
+        /// Whose fault.
+        class: Class,
+        /// What.
+        text: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}
+
+impl CliError {
+    /// A failure of a class.
+    pub fn new(class: Class, text: impl Into<String>) -> Self {
+        Self::Message { class, text: text.into(), hint: None }
+    }
+
+    /// Bad input.
+    pub fn input(text: impl Into<String>) -> Self {
+        Self::new(Class::Input, text)
+    }
+
+    /// Our own failure, with its causes.
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::new(Class::Internal, report::chain(error))
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Message { class, text, .. } => Self::Message { class, text, hint: Some(hint.into()) },
+            Self::Diagnostics(_) => self,
+        }
+    }
+}
+
+impl From<crate::history::StoreError> for CliError {
+    fn from(error: crate::history::StoreError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<FleetError> for CliError {
+    fn from(error: FleetError) -> Self {
+        let error = match &error {
+            FleetError::NotFound { .. } => Self::input(report::chain(&error))
+                .hint("`kfleet init DIR` makes one; name it with --fleet DIR or KFLEET_DIR"),
+            FleetError::Settings { .. } => Self::input(report::chain(&error)),
+            FleetError::Io { .. } => Self::internal(&error),
+        };
+        error
+    }
+}
+
+impl From<kfleet_pki::StoreError> for CliError {
+    fn from(error: kfleet_pki::StoreError) -> Self {
+        Self::new(Class::Input, report::chain(&error))
+    }
+}
+
+type Outcome = Result<Exit, CliError>;
+
+/// Parses the arguments and runs the subcommand.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap writes help and version to standard output and mistakes to standard error.
+            let _closed_pipe = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Input.code() } else { 0 });
+        }
+    };
+    telemetry();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report::eprint(&format!("ERROR: failed to start: {error}"));
+            return ExitCode::from(Exit::Internal.code());
+        }
+    };
+    let outcome = runtime.block_on(dispatch(cli));
+    // A blocking thread that still reads a file for a dead connection must not hold up the exit.
+    runtime.shutdown_background();
+    ExitCode::from(match outcome {
+        Ok(exit) => exit.code(),
+        Err(error) => tell(&error).code(),
+    })
+}
+
+async fn dispatch(cli: Cli) -> Outcome {
+    let fleet = || -> Result<Fleet, CliError> {
+        let here = std::env::current_dir().map_err(|error| CliError::internal(&error))?;
+        Ok(Fleet::open(cli.fleet.as_deref(), &here)?)
+    };
+    match cli.command {
+        Command::Init(args) => init::run(&args),
+        Command::Cert(command) => cert::run(&fleet()?, &command),
+        Command::Run(args) => run::run(&fleet()?, &args).await,
+        Command::Exec(args) => exec::run(&fleet()?, &args).await,
+        Command::Plan(args) => plan::run(&fleet()?, &args).await,
+        Command::Lint(args) => lint::run(fleet().ok().as_ref(), &args),
+        Command::Doc(args) => doc::run(&args),
+        Command::Inventory(args) => inventory::run(&fleet()?, &args),
+        Command::Roll(command) => roll::run(&fleet()?, &command).await,
+        Command::Runs(command) => runs::run(&fleet()?, &command).await,
+        Command::Resume(args) => resume::run(&fleet()?, &args).await,
+        Command::Status(args) => status::run(&fleet()?, &args).await,
+    }
+}
+
+fn tell(error: &CliError) -> Exit {
+    match error {
+        CliError::Diagnostics(diagnostics) => {
+            report::eprint(report::diagnostics(diagnostics).trim_end());
+            Exit::Input
+        }
+        CliError::Message { class, text, hint } => {
+            report::eprint(&format!("ERROR: {}", report::safe(text)));
+            if let Some(hint) = hint {
+                report::eprint(&format!("hint: {hint}"));
+            }
+            Exit::of_class(*class)
+        }
+    }
+}
+
+fn telemetry() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("KFLEET_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
+}

@@ -1,0 +1,131 @@
+//! Who is in the cluster: the play's hosts as nodes, by the host's own configuration and the inventory.
+
+use crate::execute::{Hosts, LinkError, Run};
+use kfleet_model::{BrokerId, HostName, Map, NodeReading, Value};
+use kfleet_proto::convert::ObserveKind;
+use kfleet_rolling::{Member, Role};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a host may take to tell about its node.
+pub(super) const OBSERVE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// A node of the roll and how its agent is asked about it.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) host: HostName,
+    pub(super) role: Role,
+    /// Parameters for the observations of this node.
+    pub(super) params: Map,
+}
+
+/// Why the play's hosts are not a cluster that can be rolled.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MemberError {
+    /// The agent did not tell.
+    #[error("{host}: {source}")]
+    Link {
+        /// Which host.
+        host: HostName,
+        /// Why.
+        source: LinkError,
+    },
+    /// The answer is not a reading of a node.
+    #[error("{host}: its reading of the node is not understood: {source}")]
+    Reading {
+        /// Which host.
+        host: HostName,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The configuration on the host has no id.
+    #[error("{host}: no broker.id, node.id or myid is found in its configuration ({config})")]
+    NoId {
+        /// Which host.
+        host: HostName,
+        /// The configuration that was read.
+        config: String,
+    },
+    /// Two hosts say the same id.
+    #[error("{one} and {other} both say that they are node {id}")]
+    SameId {
+        /// One host.
+        one: HostName,
+        /// The other.
+        other: HostName,
+        /// The id.
+        id: BrokerId,
+    },
+    /// The inventory says a role that does not exist.
+    #[error("{host}: kfleet_role is {role:?}, it must be broker, controller, combined or zookeeper")]
+    Role {
+        /// Which host.
+        host: HostName,
+        /// What it says.
+        role: String,
+    },
+}
+
+/// What the inventory says of a host's node: role, unit and configuration file.
+pub(super) fn node_of(run: &Run, host: &HostName) -> Result<Node, MemberError> {
+    let var = |name: &str| run.host_text(host, name);
+    let role = match var("kfleet_role").as_deref() {
+        None | Some("broker") => Role::Broker,
+        Some("controller") => Role::Controller,
+        Some("combined") => Role::Combined,
+        Some("zookeeper") => Role::ZooKeeper,
+        Some(other) => return Err(MemberError::Role { host: host.clone(), role: other.to_owned() }),
+    };
+    let (kind, service, config) = match role {
+        Role::ZooKeeper => ("zookeeper", var("zookeeper_service"), var("zookeeper_config")),
+        Role::Broker | Role::Controller | Role::Combined => ("kafka", var("kafka_service"), var("kafka_config")),
+    };
+    let default = if role == Role::ZooKeeper { "/etc/zookeeper/zoo.cfg" } else { "/etc/kafka/server.properties" };
+    let mut params = Map::new();
+    params.insert("kind".to_owned(), kind.into());
+    params.insert("service".to_owned(), service.unwrap_or_else(|| kind.to_owned()).into());
+    params.insert("config".to_owned(), config.unwrap_or_else(|| default.to_owned()).into());
+    Ok(Node { host: host.clone(), role, params })
+}
+
+/// Reads one node's own state from its host.
+pub(super) async fn read_node(run: &Run, node: &Node) -> Result<NodeReading, MemberError> {
+    let fail = |source| MemberError::Link { host: node.host.clone(), source };
+    let link = run.link(&node.host).map_err(fail)?;
+    let value = link.observe(ObserveKind::Node, &node.params, OBSERVE_DEADLINE).await.map_err(fail)?;
+    serde_json::from_value(value).map_err(|source| MemberError::Reading { host: node.host.clone(), source })
+}
+
+/// Asks every host which node it is. All answers are waited for, so that all problems are told together.
+pub(super) async fn discover(run: &Run, hosts: &Hosts) -> Result<BTreeMap<BrokerId, Node>, Vec<MemberError>> {
+    let asked = hosts.iter().map(|host| async {
+        let node = node_of(run, &host.name)?;
+        let reading = read_node(run, &node).await?;
+        match reading.node_id {
+            Some(id) => Ok((id, node)),
+            None => {
+                let config = node.params.get("config").and_then(Value::as_str).unwrap_or_default().to_owned();
+                Err(MemberError::NoId { host: node.host.clone(), config })
+            }
+        }
+    });
+    let mut nodes: BTreeMap<BrokerId, Node> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for answer in futures::future::join_all(asked).await {
+        match answer {
+            Err(error) => errors.push(error),
+            Ok((id, node)) => match nodes.get(&id) {
+                Some(one) => errors.push(MemberError::SameId { one: one.host.clone(), other: node.host, id }),
+                None => {
+                    nodes.insert(id, node);
+                }
+            },
+        }
+    }
+    if errors.is_empty() { Ok(nodes) } else { Err(errors) }
+}
+
+/// The same as the rules want it.
+pub(super) fn members(nodes: &BTreeMap<BrokerId, Node>) -> BTreeMap<BrokerId, Member> {
+    nodes.iter().map(|(&id, node)| (id, Member { host: node.host.clone(), role: node.role })).collect()
+}
