@@ -20,7 +20,7 @@ fn options() -> UpOptions {
 
 /// Brings the lab up, or explains why this machine can not and gives nothing.
 async fn up() -> Option<Lab> {
-    match Lab::up(&options(), &Progress::to_stderr()).await {
+    match Lab::up(&options(), &Progress::terminal()).await {
         Ok(lab) => Some(lab),
         Err(error) if error.is::<CannotHost>() => {
             eprintln!("SKIPPED: {error}");

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use console::style;
 use kfleet_tests::lab::{
     AgentSource, CannotHost, DEFAULT_NAME, HostStatus, Kind, Lab, Layout, Progress, State, Status, Subnet, Topology,
-    UpOptions, host_environment,
+    UpOptions, check_root, host_environment,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -105,7 +105,7 @@ struct Up {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let progress = Progress::to_stderr();
+    let progress = Progress::terminal();
     let interrupted = interruption();
     let name = arguments.name.clone();
     let ended = tokio::select! {
@@ -134,6 +134,7 @@ async fn interruption() {
 }
 
 async fn act(arguments: Arguments, progress: &Progress) -> Result<()> {
+    check_root()?;
     let name = arguments.name.as_str();
     match arguments.action {
         Action::Up(up) => bring_up(name, up, progress).await,

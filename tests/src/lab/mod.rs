@@ -44,7 +44,7 @@ use state::FolderLock;
 
 pub use agent::AgentSource;
 pub use progress::Progress;
-pub use require::CannotHost;
+pub use require::{CannotHost, check_root};
 pub use services::{BrokerMetadata, ClusterMetadata, PartitionMetadata, ServerModes, TopicMetadata};
 pub use state::{Layout, State};
 pub use status::{HostStatus, Status};

@@ -29,7 +29,7 @@ enum Voice {
 
 impl Progress {
     /// Speaks on standard error, in the way that fits what is behind it.
-    pub fn to_stderr() -> Self {
+    pub fn terminal() -> Self {
         let voice = if Term::stderr().is_term() { Voice::Terminal(MultiProgress::new()) } else { Voice::Lines };
         Self { voice }
     }

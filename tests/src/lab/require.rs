@@ -47,13 +47,22 @@ impl std::error::Error for CannotHost {}
 /// # Errors
 /// [`CannotHost`] with all that is missing.
 pub(super) async fn check(services: bool) -> Result<(), CannotHost> {
+    check_root()?;
     let mut missing = missing_tools(services);
-    if nix::unistd::geteuid().is_root() {
-        missing.extend(missing_abilities().await);
-    } else {
-        missing.insert(0, "root rights: containers, mounts and network namespaces need them; run it with sudo".into());
-    }
+    missing.extend(missing_abilities().await);
     if missing.is_empty() { Ok(()) } else { Err(CannotHost { missing }) }
+}
+
+/// Whether this user may touch a lab at all.
+///
+/// # Errors
+/// [`CannotHost`] for anybody but root.
+pub fn check_root() -> Result<(), CannotHost> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let missing = "root rights: containers, mounts and network namespaces need them; run it with sudo";
+    Err(CannotHost { missing: vec![missing.to_owned()] })
 }
 
 fn missing_tools(services: bool) -> Vec<String> {
