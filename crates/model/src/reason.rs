@@ -288,7 +288,7 @@ impl fmt::Display for Reason {
             Self::StaleSnapshot => write!(f, "the view of the cluster is older than the last change"),
             Self::HostUnreachable { host } => write!(f, "the agent on {host} does not answer"),
             Self::BrokerNotRegistered { broker } => write!(f, "broker {broker} is not registered"),
-            Self::NoActiveController => write!(f, "the cluster has no active controller"),
+            Self::NoActiveController => write!(f, "no active controller or leader is elected"),
             Self::WrongCluster { expected, found } => write!(f, "expected {expected}, found {found}"),
             Self::Reassigning { partitions, count } => {
                 write!(f, "{} being reassigned: ", Count(*count, "partition").are())?;
