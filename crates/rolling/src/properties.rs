@@ -44,8 +44,29 @@ fn any_fault() -> impl Strategy<Value = Fault> {
     prop_oneof![4 => passing(), 1 => (0_usize..8).prop_map(|member| Fault::Crash { member, back: None })]
 }
 
+/// Faults that are harmless one by one and treacherous together.
+fn together() -> impl Strategy<Value = Vec<Fault>> {
+    let who = || 0_usize..8;
+    prop_oneof![
+        // One falls out of step while the second has not heard of it and the third says nothing.
+        (who(), who(), who(), 10_u32..60).prop_map(|(out, lags, silent, ticks)| vec![
+            Fault::Lags { member: lags, ticks },
+            Fault::OutOfStep { member: out, ticks },
+            Fault::Silent { member: silent, ticks },
+        ]),
+        // One dies and is started again before the cluster notices.
+        (who(), 0_u32..4, 5_u32..60).prop_map(|(member, back, ticks)| vec![
+            Fault::SlowStart { member, ticks },
+            Fault::Crash { member, back: Some(back) },
+        ]),
+    ]
+}
+
 fn schedule(fault: impl Strategy<Value = Fault>) -> impl Strategy<Value = Vec<(u32, Fault)>> {
-    prop::collection::vec((0_u32..600, fault), 0..14)
+    let moment = prop_oneof![3 => fault.prop_map(|fault| vec![fault]), 1 => together()];
+    prop::collection::vec((0_u32..600, moment), 0..14).prop_map(|moments| {
+        moments.into_iter().flat_map(|(tick, faults)| faults.into_iter().map(move |fault| (tick, fault))).collect()
+    })
 }
 
 /// Topics whose replicas are laid around the brokers; with one more replica than min ISR at least.
@@ -170,18 +191,18 @@ proptest! {
     }
 }
 
-/// One partition of five brokers, in any state, contradictory ones too.
+/// One partition of five brokers, in any state, contradictory ones too; every third time a replica is leaving.
 fn partition() -> impl Strategy<Value = (PartitionState, u32)> {
-    let ids = || prop::collection::btree_set((1_i32..=5).prop_map(BrokerId), 0..=4);
-    (prop::collection::btree_set((1_i32..=5).prop_map(BrokerId), 1..=4), ids(), ids(), 0_usize..5, 1_u32..=3).prop_map(
-        |(replicas, isr, removing, leader, min_isr)| {
-            let isr: BTreeSet<BrokerId> = isr.intersection(&replicas).copied().collect();
-            let removing = if removing.len() == 1 { &removing & &replicas } else { BTreeSet::new() };
-            let leader = isr.iter().copied().nth(leader);
-            let replicas = replicas.into_iter().collect();
-            (PartitionState { leader, leader_epoch: 0, replicas, isr, removing }, min_isr)
-        },
-    )
+    let id = || (1_i32..=5).prop_map(BrokerId);
+    let ids = move |least| prop::collection::btree_set(id(), least..=4);
+    let leaving = prop_oneof![2 => Just(None), 1 => id().prop_map(Some)];
+    (ids(1), ids(0), leaving, 0_usize..5, 1_u32..=3).prop_map(|(replicas, isr, leaving, leader, min_isr)| {
+        let isr: BTreeSet<BrokerId> = isr.intersection(&replicas).copied().collect();
+        let removing = leaving.into_iter().filter(|id| replicas.contains(id)).collect();
+        let leader = isr.iter().copied().nth(leader);
+        let replicas = replicas.into_iter().collect();
+        (PartitionState { leader, leader_epoch: 0, replicas, isr, removing }, min_isr)
+    })
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! Short scenarios with their outcome as an operator reads it.
 
-use crate::decide::{Decision, decide};
+use crate::decide::{Decision, before_stop, decide};
 use crate::gate::Gate;
 use crate::observation::{Member, NodeView, Observation, Role, Roll, View};
 use crate::policy::Policy;
@@ -386,6 +386,22 @@ fn an_ensemble_that_is_not_whole_is_waited_for_unless_the_missing_server_is_the_
 }
 
 #[test]
+fn an_ensemble_without_a_majority_is_left_to_a_person() {
+    let mut broken = SimZooKeeper::new(3, 0, Some(3));
+    broken.fault(Fault::Crash { member: 1, back: None });
+    broken.fault(Fault::Crash { member: 2, back: None });
+    (0..5).for_each(|_| broken.tick());
+    assert_snapshot!(first(&broken, &Policy::default()), @r"
+    wait
+    - ZooKeeper server 1: its process runs and serves nobody: there is no quorum, or an election
+    - ZooKeeper server 2: zookeeper.service is inactive and does not answer
+    - ZooKeeper server 3: zookeeper.service is inactive and does not answer
+    - no active controller or leader is elected
+    - without member 1 only 0 of 3 voters would be in step, 2 are needed
+    ");
+}
+
+#[test]
 fn an_ensemble_that_can_not_keep_its_majority_is_refused_until_the_policy_accepts_it() {
     let pair = SimZooKeeper::new(2, 0, None);
     assert_snapshot!(first(&pair, &Policy::default()), @r"
@@ -516,6 +532,30 @@ fn a_node_is_never_in_flight_beside_another_nor_finished_early_nor_stopped_twice
     assert_eq!(done.enter(&other), Err(ProgressError::DoneAlready(BrokerId(1))));
     let journal = serde_json::to_string(&progress).unwrap();
     assert_eq!(serde_json::from_str::<Progress>(&journal).unwrap(), progress);
+}
+
+#[test]
+fn a_resumed_run_asks_again_before_it_stops_the_node_that_it_had_entered() {
+    let policy = Policy::default();
+    let mut cluster = three();
+    let start = all(&cluster);
+    let Decision::Proceed(proceed) = decide(cluster.roll(), &cluster.observe(&policy, None), &policy, &start) else {
+        panic!("a healthy cluster lets its first node go");
+    };
+    let progress = start.enter(&proceed).unwrap();
+    let ask = |cluster: &SimKafka, node: i32| {
+        before_stop(cluster.roll(), &cluster.observe(&policy, None), &policy, &progress, BrokerId(node))
+    };
+    let Decision::Proceed(again) = ask(&cluster, 1) else { panic!("nothing has changed") };
+    assert_eq!((again.node, &again.entered), (BrokerId(1), &proceed.entered));
+    assert_eq!(ask(&cluster, 3), Decision::Recover { node: BrokerId(1) });
+    cluster.fault(Fault::OutOfStep { member: 2, ticks: 100 });
+    cluster.tick();
+    assert_snapshot!(text(&ask(&cluster, 1)), @r"
+    wait
+    - 2 partitions are under-replicated: orders-0, orders-1
+    - stopping broker 1 would hurt 2 partitions: orders-0 would refuse acks=all writes (in sync [1, 2] of [1, 2, 3], 1 left, min ISR 2); orders-1 would refuse acks=all writes (in sync [1, 2] of [1, 2, 3], 1 left, min ISR 2)
+    ");
 }
 
 /// One line a gate, as the controller would show it.
