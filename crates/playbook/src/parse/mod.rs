@@ -7,7 +7,9 @@
 //! Not here: checks that need no structure (see [`crate::lint`]), anything that depends on a host.
 
 mod arguments;
+mod includes;
 mod keywords;
+mod loops;
 mod plays;
 mod roles;
 mod tasks;

@@ -4,7 +4,7 @@ use super::keywords::{Kind, OLD};
 use super::{Context, IncludeCall, Loader, RoleParts, Taken, entry};
 use crate::diag::{Code, Diagnostic};
 use crate::files::{folder_of, join};
-use crate::plan::{Action, Block, Keywords, Role, Step, Template, VarMap};
+use crate::plan::{Block, Role, RoleCall, Step, Template, VarMap};
 use crate::source::Span;
 use crate::yaml::{Entry, Node, NodeKind};
 use kfleet_model::module::{boolean, nearest};
@@ -138,6 +138,19 @@ impl Loader<'_> {
         let params = VarMap::new("parameters of a role", Vec::new());
         let wanted = Wanted { name: text, span: name.span, params, parts, public, once: Once::Always };
         self.role(&wanted, context, path)
+    }
+
+    /// The role of an `include_role`, when it is reached.
+    pub(super) fn included_role(&mut self, call: &IncludeCall<'_>, role: &RoleCall, context: &Context) -> Option<Step> {
+        let wanted = Wanted {
+            name: call.name.to_owned(),
+            span: role.name.span.clone(),
+            params: VarMap::new("parameters of a role", Vec::new()),
+            parts: call.parts.clone(),
+            public: role.public,
+            once: Once::Always,
+        };
+        self.role(&wanted, context, call.path.to_owned())
     }
 
     /// Reads a role and the roles that it depends on.
@@ -362,86 +375,6 @@ impl Loader<'_> {
         }
         self.seen.push(key);
         false
-    }
-
-    /// Takes in what a dynamic include names.
-    pub(super) fn include(&mut self, call: &IncludeCall<'_>) -> Vec<Step> {
-        let task = call.task;
-        let mut context = self.include_context(call);
-        let numbers = format!("{}.", call.path);
-        match &task.action {
-            Action::IncludeTasks { file, apply } => {
-                self.apply(apply.as_ref(), &mut context);
-                let Some(path) = self.find_task_file(call.name, task.span.path(), &context.scope, &file.span) else {
-                    return Vec::new();
-                };
-                self.task_file(&path, &file.span, &context, &numbers)
-            }
-            Action::IncludeRole(role) => {
-                self.apply(role.apply.as_ref(), &mut context);
-                let wanted = Wanted {
-                    name: call.name.to_owned(),
-                    span: role.name.span.clone(),
-                    params: VarMap::new("parameters of a role", Vec::new()),
-                    parts: call.parts.clone(),
-                    public: role.public,
-                    once: Once::Always,
-                };
-                self.role(&wanted, &context, call.path.to_owned()).into_iter().collect()
-            }
-            Action::Module | Action::Meta(_) => {
-                self.push(
-                    Diagnostic::error(Code::Structure, format!("'{}' takes nothing in", task.module))
-                        .at(&task.module_span),
-                );
-                Vec::new()
-            }
-        }
-    }
-
-    /// What the tasks of a dynamic include inherit: all that stood around the include, and its variables, but not
-    /// its own condition, tags or loop.
-    fn include_context(&self, call: &IncludeCall<'_>) -> Context {
-        let task = call.task;
-        let mut scope = (*task.scope).clone();
-        if !call.vars.is_empty() {
-            let value = kfleet_model::Value::Object(call.vars.clone());
-            let node = Node::from_value(&value, &task.span);
-            let entries = node.as_mapping().unwrap_or_default().to_vec();
-            scope.include_params.push(VarMap::new("the include's item", entries));
-        }
-        let in_roles = match &scope.role {
-            Some(role) if matches!(task.action, Action::IncludeTasks { .. }) => vec![role.path.clone()],
-            Some(_) | None => Vec::new(),
-        };
-        Context {
-            keywords: Arc::clone(&task.around),
-            scope: Arc::new(scope),
-            notify: task.notify.clone(),
-            taken: Vec::new(),
-            in_roles,
-            handlers: task.handler,
-            play_vars: Arc::default(),
-        }
-    }
-
-    fn apply(&mut self, apply: Option<&Node>, context: &mut Context) {
-        let Some(apply) = apply else { return };
-        let Some(entries) = apply.as_mapping() else {
-            if !apply.is_null() {
-                self.wrong("apply", "a mapping of keywords", apply);
-            }
-            return;
-        };
-        let mut keywords: Keywords = (*context.keywords).clone();
-        for item in entries {
-            if item.key == "vars" {
-                self.push_vars(&mut context.scope, "vars of apply", &item.value);
-            } else if !self.base_keyword(Kind::Block, item, &mut keywords) {
-                self.unknown_keyword(Kind::Block, item);
-            }
-        }
-        context.keywords = Arc::new(keywords);
     }
 }
 

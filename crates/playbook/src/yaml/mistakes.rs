@@ -122,7 +122,7 @@ fn unclosed_quote(source: &Arc<Source>, line: u32, info: &str) -> Option<Diagnos
 }
 
 /// The byte offset behind the closing quote of a value that begins with one.
-fn closing(value: &str, quote: char) -> Option<usize> {
+pub(super) fn closing(value: &str, quote: char) -> Option<usize> {
     let mut chars = value.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
         if c == '\\' && quote == '"' {

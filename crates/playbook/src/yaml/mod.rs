@@ -8,6 +8,7 @@
 
 mod mistakes;
 mod parse;
+mod repair;
 mod scalar;
 
 use crate::source::Span;

@@ -2,10 +2,11 @@
 //!
 //! Not here: the wording for broken YAML (see `mistakes`).
 
+use super::repair::Padding;
 use super::{Entry, Node, NodeKind, Style, Text, mistakes, scalar};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{Source, Span};
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -67,8 +68,32 @@ pub fn parse(source: &Arc<Source>, diagnostics: &mut Diagnostics) -> Option<Node
 
 /// Reads all documents of a file.
 pub fn parse_documents(source: &Arc<Source>, diagnostics: &mut Diagnostics) -> Option<Vec<Node>> {
+    let mut padding = Padding::default();
+    loop {
+        let padded = padding.text(source);
+        let text = padded.as_deref().unwrap_or(source.text());
+        match attempt(source, text, &padding, diagnostics) {
+            Ok(documents) => return documents,
+            Err(error) => {
+                if !padding.mend(source, &error) {
+                    diagnostics.push(mistakes::explain(source, &error));
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// Reads the text once; an error of the parser is given back, anything else is told.
+fn attempt(
+    source: &Arc<Source>,
+    text: &str,
+    padding: &Padding,
+    diagnostics: &mut Diagnostics,
+) -> Result<Option<Vec<Node>>, ScanError> {
     let mut builder = Builder {
         source,
+        padding,
         diagnostics,
         stack: Vec::new(),
         anchors: BTreeMap::new(),
@@ -76,22 +101,14 @@ pub fn parse_documents(source: &Arc<Source>, diagnostics: &mut Diagnostics) -> O
         count: 0,
         failed: false,
     };
-    let mut parser = Parser::new_from_str(source.text());
+    let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
-        match event {
-            Ok((event, span)) => {
-                if builder.event(event, span).is_err() {
-                    return None;
-                }
-            }
-            Err(error) => {
-                let diagnostic = mistakes::explain(source, &error);
-                builder.diagnostics.push(diagnostic);
-                return None;
-            }
+        let (event, span) = event?;
+        if builder.event(event, span).is_err() {
+            return Ok(None);
         }
     }
-    if builder.failed { None } else { Some(builder.documents) }
+    Ok(if builder.failed { None } else { Some(builder.documents) })
 }
 
 /// A collection that is being read.
@@ -109,6 +126,7 @@ struct Key {
 
 struct Builder<'a> {
     source: &'a Arc<Source>,
+    padding: &'a Padding,
     diagnostics: &'a mut Diagnostics,
     stack: Vec<Open>,
     anchors: BTreeMap<usize, (Node, usize)>,
@@ -340,13 +358,12 @@ impl Builder<'_> {
 
     fn span(&self, start: Marker, end: Marker) -> Span {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Span {
-            source: Arc::clone(self.source),
-            line: number(start.line()),
-            column: number(start.col()) + 1,
-            end_line: number(end.line()).max(number(start.line())),
-            end_column: number(end.col()) + 1,
-        }
+        let place = |mark: Marker| {
+            let line = number(mark.line());
+            (line, number(mark.col()).saturating_sub(self.padding.of(line)) + 1)
+        };
+        let ((line, column), (end_line, end_column)) = (place(start), place(end));
+        Span { source: Arc::clone(self.source), line, column, end_line: end_line.max(line), end_column }
     }
 }
 

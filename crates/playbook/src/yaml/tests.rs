@@ -61,6 +61,26 @@ fn the_place_of_a_block_ends_with_its_last_value() {
     assert_eq!(format!("{:?}", node.unwrap().get("a").unwrap().span), "t.yml:2:3-2:7");
 }
 
+/// Expected values are PyYAML's.
+#[test]
+fn lines_in_quotes_and_brackets_may_be_indented_as_people_like() {
+    let cases = [
+        ("a:\n  b: \"{\n'x': 1,\n\n  'y': 2\n}\"\n  c: 1\n", json!({"a": {"b": "{ 'x': 1,\n'y': 2 }", "c": 1}})),
+        ("a:\n  - b: 'x\ny'\n    c: 1\n", json!({"a": [{"b": "x y", "c": 1}]})),
+        ("- k: [\n  a,\nb\n]\n- 2\n", json!([{"k": ["a", "b"]}, 2])),
+        ("a:\n  k: {\n x: 1,\ny: 2\n}\n  z: 3\n", json!({"a": {"k": {"x": 1, "y": 2}, "z": 3}})),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(value(text), wanted, "{text}");
+    }
+    let (node, _) = read("- k: [\n  a,\nb\n]\n- zwei\n");
+    let items = node.unwrap().as_list().unwrap().to_vec();
+    assert_eq!(items[0].lookup(&["k", "1"]).unwrap().span.to_string(), "t.yml:3:1");
+    assert_eq!(items[1].span.to_string(), "t.yml:5:3");
+    let (_, diagnostics) = read("- k: [\n  a,\nb: {{ x\n]\n");
+    assert!(diagnostics.has_errors(), "a mended file does not hide its other mistakes");
+}
+
 #[test]
 fn unsafe_text_that_looks_like_a_template_is_marked_as_data() {
     assert_eq!(value("a: !unsafe 'x {{ y }}'\n"), json!({"a": {"__ansible_unsafe": "x {{ y }}"}}));
