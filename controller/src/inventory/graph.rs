@@ -1,6 +1,7 @@
 //! How groups contain each other.
 
 use super::{ALL, Inventory, UNGROUPED};
+use indexmap::IndexSet;
 use kfleet_model::HostName;
 use kfleet_playbook::plan::VarMap;
 use kfleet_playbook::source::{Source, Span};
@@ -30,7 +31,7 @@ impl Inventory {
         let mut waiting = vec![group.to_owned()];
         while let Some(name) = waiting.pop() {
             if found.insert(name.clone()) {
-                let parents = self.groups.values().filter(|other| other.children.contains(&name));
+                let parents = self.groups.values().filter(|other| other.children.contains(name.as_str()));
                 waiting.extend(parents.map(|other| other.name.clone()));
             }
         }
@@ -52,7 +53,7 @@ impl Inventory {
             }
             diagnostics.push(diagnostic);
             if let Some(group) = self.groups.get_mut(&last) {
-                group.children.retain(|child| *child != first);
+                group.children.shift_remove(&first);
             }
         }
     }
@@ -64,8 +65,7 @@ impl Inventory {
             // The way from the start, and for each group on it how many of its children were looked at.
             let mut way: Vec<(&str, usize)> = vec![(start, 0)];
             while let Some((name, next)) = way.last_mut() {
-                let children = self.groups.get(*name).map(|group| group.children.as_slice()).unwrap_or_default();
-                let Some(child) = children.get(*next) else {
+                let Some(child) = self.groups.get(*name).and_then(|group| group.children.get_index(*next)) else {
                     done.insert(name);
                     way.pop();
                     continue;
@@ -87,37 +87,38 @@ impl Inventory {
         let nowhere = Span::start_of(&Source::new("the inventory", ""));
         self.insert_group(ALL, &nowhere);
         self.insert_group(UNGROUPED, &nowhere);
-        self.settle_ungrouped();
-        let depths = self.depths();
-        for (name, group) in &mut self.groups {
-            group.depth = depths.get(name).copied().unwrap_or(1);
-            group.layer = VarMap::new(format!("vars of group {name}"), group.vars.clone());
+        for name in [ALL, UNGROUPED] {
+            if let Some(group) = self.groups.get_mut(name) {
+                group.hosts.clear();
+            }
         }
-        for host in self.hosts.values_mut() {
-            host.layer = VarMap::new(format!("vars of host {}", host.name), host.vars.clone());
+        let names: Vec<HostName> = self.hosts.keys().cloned().collect();
+        for name in &names {
+            self.settle_host(name);
         }
-        // `all` and `ungrouped` come first, as in Ansible's own `groups`.
-        self.groups.sort_by_key(|name, _| match name.as_str() {
-            ALL => 0,
-            UNGROUPED => 1,
-            _ => 2,
-        });
+        self.settle_groups();
     }
 
-    fn settle_ungrouped(&mut self) {
-        let grouped: BTreeSet<HostName> = self
-            .groups
-            .values()
-            .filter(|group| group.name != ALL && group.name != UNGROUPED)
-            .flat_map(|group| group.hosts.iter().cloned())
-            .collect();
-        let free: Vec<HostName> = self.hosts.keys().filter(|name| !grouped.contains(*name)).cloned().collect();
-        if let Some(group) = self.groups.get_mut(UNGROUPED) {
-            group.hosts = free;
+    /// Brings one host up to date: whether it is in no group, and its layer of variables.
+    pub(super) fn settle_host(&mut self, name: &HostName) {
+        let mut named = self.groups.values().filter(|group| group.name != ALL && group.name != UNGROUPED);
+        let grouped = named.any(|group| group.hosts.contains(name));
+        if let Some(ungrouped) = self.groups.get_mut(UNGROUPED) {
+            if grouped {
+                ungrouped.hosts.shift_remove(name);
+            } else {
+                ungrouped.hosts.insert(name.clone());
+            }
         }
-        if let Some(all) = self.groups.get_mut(ALL) {
-            all.hosts = Vec::new();
+        if let Some(host) = self.hosts.get_mut(name)
+            && host.layer.is_none()
+        {
+            host.layer = Some(VarMap::new(format!("vars of host {name}"), host.vars.clone()));
         }
+    }
+
+    /// Brings groups up to date: those below `all`, depths, layers of variables, order.
+    pub(super) fn settle_groups(&mut self) {
         let children: BTreeSet<String> = self
             .groups
             .values()
@@ -125,10 +126,23 @@ impl Inventory {
             .flat_map(|group| group.children.iter().cloned())
             .collect();
         let named = self.groups.keys().filter(|name| *name != ALL && *name != UNGROUPED && !children.contains(*name));
-        let top: Vec<String> = std::iter::once(UNGROUPED.to_owned()).chain(named.cloned()).collect();
+        let top: IndexSet<String> = std::iter::once(UNGROUPED.to_owned()).chain(named.cloned()).collect();
         if let Some(all) = self.groups.get_mut(ALL) {
             all.children = top;
         }
+        let depths = self.depths();
+        for (name, group) in &mut self.groups {
+            group.depth = depths.get(name).copied().unwrap_or(1);
+            if group.layer.is_none() {
+                group.layer = Some(VarMap::new(format!("vars of group {name}"), group.vars.clone()));
+            }
+        }
+        // `all` and `ungrouped` come first, as in Ansible's own `groups`.
+        self.groups.sort_by_key(|name, _| match name.as_str() {
+            ALL => 0,
+            UNGROUPED => 1,
+            _ => 2,
+        });
     }
 
     /// How far each group is below `all`, by the longest way.

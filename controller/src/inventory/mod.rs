@@ -19,7 +19,7 @@ pub use folder_vars::FolderVars;
 pub use load::load;
 pub use pattern::{Pattern, Selection};
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use kfleet_model::{HostName, Map, Value};
 use kfleet_playbook::plan::VarMap;
 use kfleet_playbook::source::Span;
@@ -52,7 +52,8 @@ pub struct Host {
     /// Where it is first named.
     pub span: Span,
     vars: Vec<Entry>,
-    layer: Arc<VarMap>,
+    /// The variables as a layer; none after a change, until [`Inventory::settle`].
+    layer: Option<Arc<VarMap>>,
 }
 
 /// A group of the inventory.
@@ -63,15 +64,16 @@ pub struct Group {
     /// Where it is first named.
     pub span: Span,
     /// Its own hosts, in order.
-    pub hosts: Vec<HostName>,
+    pub hosts: IndexSet<HostName>,
     /// The groups in it, in order.
-    pub children: Vec<String>,
+    pub children: IndexSet<String>,
     /// Variables of a group with a higher number win over those of another one at the same depth.
     pub priority: i64,
     /// How far it is below `all`.
     pub depth: usize,
     vars: Vec<Entry>,
-    layer: Arc<VarMap>,
+    /// The variables as a layer; none after a change, until [`Inventory::settle`].
+    layer: Option<Arc<VarMap>>,
 }
 
 impl Inventory {
@@ -100,15 +102,10 @@ impl Inventory {
     /// The hosts of a group and of all groups below it, each once, in order.
     #[must_use]
     pub fn members(&self, group: &str) -> Vec<HostName> {
-        let mut found: Vec<HostName> = Vec::new();
-        for name in self.below(group) {
-            for host in self.groups.get(&name).map(|group| group.hosts.as_slice()).unwrap_or_default() {
-                if !found.contains(host) {
-                    found.push(host.clone());
-                }
-            }
-        }
-        found
+        let groups = self.below(group);
+        let found: IndexSet<&HostName> =
+            groups.iter().filter_map(|name| self.groups.get(name)).flat_map(|group| &group.hosts).collect();
+        found.into_iter().cloned().collect()
     }
 
     /// The magic variable `groups`: every group with its hosts.
@@ -127,7 +124,7 @@ impl Inventory {
     #[must_use]
     pub fn groups_of(&self, host: &str) -> Vec<&Group> {
         let mut found: Vec<&Group> = Vec::new();
-        for group in self.groups.values().filter(|group| group.hosts.iter().any(|name| name.as_str() == host)) {
+        for group in self.groups.values().filter(|group| group.hosts.contains(host)) {
             for name in self.above(&group.name) {
                 if let Some(group) = self.groups.get(&name)
                     && name != ALL
@@ -154,11 +151,11 @@ impl Inventory {
     pub fn layers(&self, host: &str, playbook: Option<&FolderVars>) -> Layers {
         let mut layers = Layers::new();
         let groups = self.groups_of(host);
-        if let Some(all) = self.groups.get(ALL) {
-            layers.push_map(Level::InventoryAll, &all.layer);
+        if let Some(layer) = self.groups.get(ALL).and_then(|all| all.layer.as_ref()) {
+            layers.push_map(Level::InventoryAll, layer);
         }
-        for group in &groups {
-            layers.push_map(Level::InventoryGroups, &group.layer);
+        for layer in groups.iter().filter_map(|group| group.layer.as_ref()) {
+            layers.push_map(Level::InventoryGroups, layer);
         }
         for folder in &self.folders {
             folder.push_groups(&groups, Level::InventoryGroupVarsAll, Level::InventoryGroupVars, &mut layers);
@@ -168,8 +165,8 @@ impl Inventory {
             folder.push_groups(&groups, Level::PlaybookGroupVarsAll, Level::PlaybookGroupVars, &mut layers);
             folder.push_host(host, Level::PlaybookHostVars, &mut layers);
         }
-        if let Some(host) = self.hosts.get(host) {
-            layers.push_map(Level::InventoryHost, &host.layer);
+        if let Some(layer) = self.hosts.get(host).and_then(|host| host.layer.as_ref()) {
+            layers.push_map(Level::InventoryHost, layer);
         }
         layers
     }
@@ -190,7 +187,8 @@ impl Inventory {
             self.insert_group(group, span);
             self.put_into(group, name);
         }
-        self.settle();
+        self.settle_host(name);
+        self.settle_groups();
     }
 
     /// Puts a host into a group during a run (`group_by`).
@@ -201,7 +199,8 @@ impl Inventory {
             self.insert_group(parent, span);
             self.put_below(parent, group);
         }
-        self.settle();
+        self.settle_host(name);
+        self.settle_groups();
     }
 
     fn insert_host(&mut self, name: &HostName, span: &Span) {
@@ -209,7 +208,7 @@ impl Inventory {
             name: name.clone(),
             span: span.clone(),
             vars: Vec::new(),
-            layer: Arc::default(),
+            layer: None,
         });
     }
 
@@ -218,36 +217,33 @@ impl Inventory {
             let group = Group {
                 name: name.to_owned(),
                 span: span.clone(),
-                hosts: Vec::new(),
-                children: Vec::new(),
+                hosts: IndexSet::new(),
+                children: IndexSet::new(),
                 priority: 1,
                 depth: 0,
                 vars: Vec::new(),
-                layer: Arc::default(),
+                layer: None,
             };
             self.groups.insert(name.to_owned(), group);
         }
     }
 
     fn put_into(&mut self, group: &str, host: &HostName) {
-        if let Some(group) = self.groups.get_mut(group)
-            && !group.hosts.contains(host)
-        {
-            group.hosts.push(host.clone());
+        if let Some(group) = self.groups.get_mut(group) {
+            group.hosts.insert(host.clone());
         }
     }
 
     fn put_below(&mut self, group: &str, child: &str) {
-        if let Some(group) = self.groups.get_mut(group)
-            && !group.children.iter().any(|name| name == child)
-        {
-            group.children.push(child.to_owned());
+        if let Some(group) = self.groups.get_mut(group) {
+            group.children.insert(child.to_owned());
         }
     }
 
     fn set_host_var(&mut self, host: &HostName, entry: Entry) {
         if let Some(host) = self.hosts.get_mut(host) {
             set(&mut host.vars, entry);
+            host.layer = None;
         }
     }
 
@@ -260,6 +256,7 @@ impl Inventory {
                 return;
             }
             set(&mut group.vars, entry);
+            group.layer = None;
         }
     }
 }

@@ -4,6 +4,7 @@
 //! exclusions, in whatever order they are written.
 
 use super::{ALL, Inventory, LOCALHOST};
+use indexmap::IndexSet;
 use kfleet_model::HostName;
 use kfleet_model::module::nearest;
 use kfleet_playbook::source::Span;
@@ -250,6 +251,7 @@ impl Inventory {
         if let Some(limit) = limit {
             let parts: Vec<&Part> = limit.parts.iter().collect();
             let kept = self.choose(&parts, &mut selection.diagnostics);
+            let kept: IndexSet<HostName> = kept.into_iter().collect();
             selection.hosts.retain(|host| kept.contains(host));
         }
         selection
@@ -257,26 +259,22 @@ impl Inventory {
 
     fn choose(&self, parts: &[&Part], diagnostics: &mut Diagnostics) -> Vec<HostName> {
         let of = |act: Act| parts.iter().filter(move |part| part.act == act);
-        let mut hosts: Vec<HostName> = Vec::new();
+        let mut hosts: IndexSet<HostName> = IndexSet::new();
         if of(Act::Add).next().is_none() {
-            hosts = self.members(ALL);
+            hosts.extend(self.members(ALL));
         }
         for part in of(Act::Add) {
-            for host in self.matching(part, diagnostics) {
-                if !hosts.contains(&host) {
-                    hosts.push(host);
-                }
-            }
+            hosts.extend(self.matching(part, diagnostics));
         }
         for part in of(Act::Keep) {
-            let kept = self.matching(part, diagnostics);
+            let kept: IndexSet<HostName> = self.matching(part, diagnostics).into_iter().collect();
             hosts.retain(|host| kept.contains(host));
         }
         for part in of(Act::Remove) {
-            let removed = self.matching(part, diagnostics);
+            let removed: IndexSet<HostName> = self.matching(part, diagnostics).into_iter().collect();
             hosts.retain(|host| !removed.contains(host));
         }
-        hosts
+        hosts.into_iter().collect()
     }
 
     fn matching(&self, part: &Part, diagnostics: &mut Diagnostics) -> Vec<HostName> {
@@ -310,14 +308,9 @@ impl Inventory {
     }
 
     fn like(&self, regex: &Regex) -> Vec<HostName> {
-        let mut hosts: Vec<HostName> = Vec::new();
         let groups = self.groups.keys().filter(|name| regex.is_match(name)).flat_map(|name| self.members(name));
-        for host in groups.chain(self.hosts.keys().filter(|name| regex.is_match(name.as_str())).cloned()) {
-            if !hosts.contains(&host) {
-                hosts.push(host);
-            }
-        }
-        hosts
+        let hosts = self.hosts.keys().filter(|name| regex.is_match(name.as_str())).cloned();
+        groups.chain(hosts).collect::<IndexSet<HostName>>().into_iter().collect()
     }
 
     fn unknown(&self, part: &Part) -> Diagnostic {

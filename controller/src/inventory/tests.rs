@@ -158,6 +158,24 @@ fn several_sources_are_one_inventory_and_the_later_wins() {
     assert_eq!((value(&layers, "x"), value(&layers, "y")), (2.into(), 3.into()));
 }
 
+/// Every host of a large fleet is looked at in several groups; work that grows with the square of the hosts would
+/// take minutes here.
+#[test]
+fn a_large_fleet_is_read_and_asked_in_reasonable_time() {
+    let inventory =
+        good(&[("hosts", "[kafka]\nk[1:20000] rack=a\n[big:children]\nkafka\n[kafka:vars]\nx=1\n")], &["hosts"]);
+    assert_eq!(select(&inventory, "kafka:!k2*:&big", None).unwrap().len(), 20_000 - 1_112);
+    let found = inventory.hosts().filter(|host| inventory.groups_of(host.name.as_str()).len() == 2).count();
+    assert_eq!(found, 20_000);
+    let mut inventory = inventory;
+    let span = Span::nowhere("group_by", "x");
+    for number in 1..=5000 {
+        let name = HostName::new(format!("k{number}")).unwrap();
+        inventory.add_to_group(&name, "grouped", &[], &span);
+    }
+    assert_eq!(inventory.members("grouped").len(), 5000);
+}
+
 #[test]
 fn hosts_and_groups_can_be_added_during_a_run() {
     let mut inventory = good(&[("hosts", "[kafka]\nk1\n")], &["hosts"]);

@@ -7,7 +7,7 @@ use super::{Entry, Node, NodeKind, Style, Text, mistakes, scalar};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::source::{Source, Span};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The deepest nesting that is read. Playbooks stay far below; without a bound, a hostile file could exhaust the
@@ -113,8 +113,20 @@ fn attempt(
 
 /// A collection that is being read.
 enum Open {
-    List { items: Vec<Node>, start: Marker, anchor: usize },
-    Mapping { entries: Vec<Entry>, key: Option<Key>, merges: Vec<Node>, start: Marker, anchor: usize },
+    List {
+        items: Vec<Node>,
+        start: Marker,
+        anchor: usize,
+    },
+    Mapping {
+        entries: Vec<Entry>,
+        /// Where each key stands in the entries: files of variables may have very many.
+        known: HashMap<String, usize>,
+        key: Option<Key>,
+        merges: Vec<Node>,
+        start: Marker,
+        anchor: usize,
+    },
 }
 
 /// A key whose value has not come yet.
@@ -166,8 +178,8 @@ impl Builder<'_> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.known_tag(tag.as_deref(), &span);
-                let merges = Vec::new();
-                self.open(Open::Mapping { entries: Vec::new(), key: None, merges, start: span.start, anchor }, span)
+                let (entries, known, merges) = (Vec::new(), HashMap::new(), Vec::new());
+                self.open(Open::Mapping { entries, known, key: None, merges, start: span.start, anchor }, span)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
         }
@@ -218,10 +230,11 @@ impl Builder<'_> {
         match self.stack.last_mut() {
             None => self.documents.push(node),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Mapping { entries, key, merges, .. }) => match key.take() {
+            Some(Open::Mapping { entries, known, key, merges, .. }) => match key.take() {
                 Some(Key { merge: true, .. }) => merges.push(node),
                 Some(Key { text, span, .. }) => {
-                    if let Some(found) = entries.iter_mut().find(|entry| entry.key == text) {
+                    let first = known.get(&text).copied();
+                    if let Some(found) = first.and_then(|at| entries.get_mut(at)) {
                         self.diagnostics.push(
                             Diagnostic::warning(Code::DuplicateKey, format!("the key '{text}' stands here twice"))
                                 .at(&span)
@@ -231,6 +244,7 @@ impl Builder<'_> {
                         found.key_span = span;
                         found.value = node;
                     } else {
+                        known.insert(text.clone(), entries.len());
                         entries.push(Entry { key: text, key_span: span, value: node });
                     }
                 }

@@ -128,6 +128,8 @@ fn hostile_files_are_refused_instead_of_exhausting_memory_or_stack() {
     assert!(read(&bomb).1.render(&Marks::PLAIN).contains("more than 2000000 values"));
     let deep: String = (0..5000).map(|level| format!("{}a:\n", " ".repeat(level))).collect();
     assert!(read(&deep).1.render(&Marks::PLAIN).contains("deeper than 128 levels"));
+    let long: String = (0..100_000).map(|number| format!("key{number}: 1\n")).collect();
+    assert_eq!(read(&long).0.unwrap().as_mapping().unwrap().len(), 100_000);
     let flow = "[".repeat(5000);
     assert!(read(&flow).1.has_errors());
     assert!(read("a: &x [*x]\n").1.has_errors());
