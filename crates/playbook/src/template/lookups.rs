@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::error::{ErrorKind, Result, TemplateError};
 use super::eval::{Args, Interp, Sink, required};
 use super::filters::{self, short_name};
+use super::source::restore_newlines;
 use super::value::{self, Key, Map, Value};
 use super::vars::LookupError;
 
@@ -200,8 +201,30 @@ fn subelements(interp: &mut Interp<'_>, terms: Vec<Value>, options: Options) -> 
         _ => path,
     };
     let pairs = filters::pairs_below(interp, &elements, &path, skip_missing)?;
-    let rows = interp.items(&pairs)?;
-    rows.iter().map(|row| interp.items(row).map(Value::list)).collect()
+    let path = if path.is_list() { interp.items(&path)? } else { vec![path] };
+    let mut rows = Vec::new();
+    for row in interp.items(&pairs)? {
+        if let [element, item] = &interp.items(&row)?[..] {
+            rows.push(pair(without(interp, element, &path)?, item.clone()));
+        }
+    }
+    Ok(rows)
+}
+
+/// A copy of nested dicts without the member at the end of `path`, as this lookup shows its elements.
+fn without(interp: &mut Interp<'_>, value: &Value, path: &[Value]) -> Result<Value> {
+    let Some((first, rest)) = path.split_first() else { return Ok(value.clone()) };
+    if !value.is_mapping() {
+        return Ok(value.clone());
+    }
+    let key = Key::new(first)?;
+    let mut map = interp.dict(value)?.borrow().clone();
+    if rest.is_empty() {
+        map.shift_remove(&key);
+    } else if let Some(member) = map.get(&key).cloned() {
+        map.insert(key, without(interp, &member, rest)?);
+    }
+    Ok(Value::dict(map))
 }
 
 /// `start=1 end=5 stride=2 format=host%02d`, or `5`, `2-8`, `2-20/2:host%02d`, or the same as options.
@@ -360,7 +383,9 @@ fn template(interp: &mut Interp<'_>, terms: &[Value], options: Options) -> Resul
         let template = interp.engine.compile_file(&name, &text)?;
         let mut sink = Sink::text();
         interp.run_apart(&template, &extra, &mut sink)?;
-        rendered.push(Value::str(sink.into_text()));
+        let mut output = sink.into_text();
+        restore_newlines(&text, &mut output);
+        rendered.push(Value::str(output));
     }
     Ok(rendered)
 }

@@ -31,6 +31,7 @@ struct Lowering<'s> {
     offset: usize,
     lines: u16,
     backslashes: Backslashes,
+    syntax: SyntaxConfig,
 }
 
 /// Compiles a template; the first `offset` bytes of the source (a header line) are not part of it.
@@ -44,7 +45,7 @@ pub(super) fn template(
     syntax: SyntaxConfig,
     backslashes: Backslashes,
 ) -> Result<Template> {
-    let lowering = Lowering::new(source, offset, backslashes);
+    let lowering = Lowering::new(source, offset, backslashes, syntax.clone());
     let parsed = machinery::parse(&source[offset..], name.unwrap_or("template"), syntax)
         .map_err(|error| lowering.syntax_error(&error, name))?;
     let body = match &parsed {
@@ -59,15 +60,15 @@ pub(super) fn template(
 /// # Errors
 /// When the text is not well formed; the error names the place.
 pub(super) fn expression(source: &str) -> Result<Expr> {
-    let lowering = Lowering::new(source, 0, Backslashes::Escape);
+    let lowering = Lowering::new(source, 0, Backslashes::Escape, SyntaxConfig::default());
     let parsed = machinery::parse_expr(source).map_err(|error| lowering.syntax_error(&error, None))?;
     lowering.expr(&parsed)
 }
 
 impl<'s> Lowering<'s> {
-    fn new(source: &'s str, offset: usize, backslashes: Backslashes) -> Self {
+    fn new(source: &'s str, offset: usize, backslashes: Backslashes, syntax: SyntaxConfig) -> Self {
         let lines = source[..offset].matches('\n').count();
-        Self { source, offset, lines: u16::try_from(lines).unwrap_or(u16::MAX), backslashes }
+        Self { source, offset, lines: u16::try_from(lines).unwrap_or(u16::MAX), backslashes, syntax }
     }
 
     fn span(&self, span: machinery::Span) -> Span {
@@ -112,7 +113,7 @@ impl<'s> Lowering<'s> {
     fn stmt(&self, stmt: &ast::Stmt<'_>) -> Result<Stmt> {
         Ok(match stmt {
             ast::Stmt::Template(root) => return Err(self.refuse(root.span(), "a template stands inside a template")),
-            ast::Stmt::EmitRaw(raw) => Stmt::Text(raw.raw.into()),
+            ast::Stmt::EmitRaw(raw) => Stmt::Text(self.text(raw)),
             ast::Stmt::EmitExpr(emit) => Stmt::Emit(self.expr(&emit.expr)?),
             ast::Stmt::ForLoop(node) => Stmt::For(Arc::new(self.for_loop(node)?)),
             ast::Stmt::IfCond(node) => Stmt::If {
@@ -161,6 +162,20 @@ impl<'s> Lowering<'s> {
             },
             ast::Stmt::Do(node) => Stmt::Do(self.call(&node.call)?),
         })
+    }
+
+    /// Plain text; the newline behind `{% raw %}` stays, which the parser drops and Jinja does not.
+    fn text(&self, raw: &ast::Spanned<ast::EmitRaw<'_>>) -> Arc<str> {
+        let before = self.source.get(..self.span(raw.span()).start as usize).unwrap_or_default();
+        let (block_start, block_end) = self.syntax.block_delimiters();
+        let tag = before
+            .strip_suffix('\n')
+            .and_then(|before| before.strip_suffix(block_end))
+            .and_then(|before| before.rsplit_once(block_start));
+        match tag {
+            Some((_, tag)) if tag.trim_start_matches(['-', '+']).trim() == "raw" => format!("\n{}", raw.raw).into(),
+            _ => raw.raw.into(),
+        }
     }
 
     fn for_loop(&self, node: &ast::ForLoop<'_>) -> Result<Loop> {

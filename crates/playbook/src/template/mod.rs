@@ -36,7 +36,9 @@ pub use crate::yaml::UNSAFE_KEY;
 pub use self::error::{ErrorKind, Place, Result, TemplateError};
 pub use self::names::Names;
 pub use self::source::Syntax;
-pub use self::vars::{FileTest, LookupError, Lookups, Moment, NoLookups, OMIT, Var, VarMap, Vars, is_omit};
+pub use self::vars::{
+    FileTest, LookupError, Lookups, Moment, NoLookups, OMIT, VAULT_KEY, Var, VarMap, Vars, drop_omitted, is_omit,
+};
 
 use self::cache::{Cache, Mode};
 use self::eval::{Interp, Sink};
@@ -192,7 +194,7 @@ impl Engine {
         self.interpret(&template, vars, |interp| {
             let mut sink = Sink::native();
             interp.run(&template, &mut sink)?;
-            value::to_json(interp, &sink.into_value())
+            value::to_json(interp, &sink.into_value(text))
         })
     }
 
@@ -205,6 +207,10 @@ impl Engine {
             Value::Object(map) => {
                 if let (1, Some(text)) = (map.len(), map.get(UNSAFE_KEY)) {
                     return Ok(text.clone());
+                }
+                if map.len() == 1 && map.contains_key(VAULT_KEY) {
+                    let message = "a value is encrypted by ansible-vault, which kfleet can not decrypt yet";
+                    return Err(TemplateError::failed(message));
                 }
                 let mut rendered = Map::with_capacity(map.len());
                 for (key, member) in map {
@@ -224,7 +230,9 @@ impl Engine {
         self.interpret(template, vars, |interp| {
             let mut sink = Sink::text();
             interp.run(template, &mut sink)?;
-            Ok(sink.into_text())
+            let mut output = sink.into_text();
+            source::restore_newlines(&template.source, &mut output);
+            Ok(output)
         })
     }
 

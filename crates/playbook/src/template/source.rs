@@ -114,7 +114,7 @@ impl Syntax {
             .comment_delimiters(self.comment.0.clone(), self.comment.1.clone())
             .trim_blocks(self.trim_blocks)
             .lstrip_blocks(self.lstrip_blocks)
-            .keep_trailing_newline(true)
+            .keep_trailing_newline(false)
             .build()
             .map_err(|_| {
                 TemplateError::new(ErrorKind::Syntax, "the delimiters of templates must differ and not be empty")
@@ -124,6 +124,14 @@ impl Syntax {
 
 fn header_error(what: &str) -> Box<TemplateError> {
     TemplateError::new(ErrorKind::Syntax, format!("the #jinja2: line can not be read: {what}"))
+}
+
+/// Gives the output as many newlines at its end as the template has, as Ansible does.
+pub(super) fn restore_newlines(template: &str, output: &mut String) {
+    let at_end = |text: &str| text.len() - text.trim_end_matches('\n').len();
+    for _ in at_end(output)..at_end(template) {
+        output.push('\n');
+    }
 }
 
 /// Splits at commas outside quotes.

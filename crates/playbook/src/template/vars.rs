@@ -13,9 +13,30 @@ use serde_json::{Map, Value};
 /// A parameter whose rendered value [`is_omit`] is to be dropped, as if it had never been written.
 pub const OMIT: &str = "__kfleet_omit_this_parameter__";
 
+/// In a trusted value, an object with this single key holds ciphertext of ansible-vault; using it is an error.
+///
+/// It is the form of Ansible's own JSON. Unlike a missing variable it can not be replaced by `default`.
+pub const VAULT_KEY: &str = "__ansible_vault";
+
 /// Tells whether a rendered value is the `omit` marker.
 pub fn is_omit(value: &Value) -> bool {
     value.as_str() == Some(OMIT)
+}
+
+/// Drops every `omit` marker from a rendered value, however deep; a lone one becomes null.
+pub fn drop_omitted(value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            items.retain(|item| !is_omit(item));
+            items.iter_mut().for_each(drop_omitted);
+        }
+        Value::Object(map) => {
+            map.retain(|_, member| !is_omit(member));
+            map.values_mut().for_each(drop_omitted);
+        }
+        Value::String(_) if is_omit(value) => *value = Value::Null,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// One variable as a template sees it.

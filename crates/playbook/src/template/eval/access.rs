@@ -21,6 +21,9 @@ impl Interp<'_> {
             Value::Source(source) if source.is_mapping() => self.source_member(source, name)?,
             Value::Object(object) => object.attr(name),
             Value::DateTime(moment) => methods::datetime_attr(moment, name),
+            // The pairs that `groupby` gives have names for their two parts.
+            Value::Tuple(items) if items.len() == 2 && &**name == "grouper" => items.first().cloned(),
+            Value::Tuple(items) if items.len() == 2 && &**name == "list" => items.get(1).cloned(),
             _ => None,
         };
         Ok(found.unwrap_or_else(|| Value::missing_member(value, name)))

@@ -70,7 +70,7 @@ impl Interp<'_> {
                 }
                 match otherwise {
                     Some(otherwise) => self.eval(otherwise),
-                    None => Ok(Value::missing("the inline `if` has no `else` and its condition is false")),
+                    None => Ok(Value::missing_silently("the inline `if` has no `else` and its condition is false")),
                 }
             }
         }

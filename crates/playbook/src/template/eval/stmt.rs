@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::error::{ErrorKind, Result, TemplateError};
 use super::super::ir::{Expr, Stmt, Target, Template};
+use super::super::source::restore_newlines;
 use super::super::value::{Key, Value};
 use super::Interp;
 use super::loops::Namespace;
@@ -71,13 +72,16 @@ impl Sink {
         }
     }
 
-    /// What was written.
-    pub(in super::super) fn into_value(self) -> Value {
-        match self.content {
-            Content::Nothing => Value::str(""),
-            Content::One(value) => value,
-            Content::Text(text) => Value::str(text),
-        }
+    /// What was written by a template of this text.
+    pub(in super::super) fn into_value(self, template: &str) -> Value {
+        let mut text = match self.content {
+            Content::Nothing => String::new(),
+            Content::One(Value::Str(text)) => text.to_string(),
+            Content::One(value) => return value,
+            Content::Text(text) => text,
+        };
+        restore_newlines(template, &mut text);
+        Value::str(text)
     }
 
     /// What was written to a sink for text.
@@ -105,7 +109,11 @@ impl Interp<'_> {
         match stmt {
             Stmt::Text(text) => sink.push_text(self, text),
             Stmt::Emit(expr) => {
-                let value = self.value_of(expr)?;
+                let value = match self.eval(expr)? {
+                    Value::Undefined(missing) if missing.silent => Value::str(""),
+                    Value::Undefined(missing) => return Err(self.located(missing.error(), expr.span)),
+                    value => value,
+                };
                 sink.push(self, value).map_err(|error| self.located(error, expr.span))
             }
             Stmt::For(for_loop) => self.exec_for(for_loop, sink),

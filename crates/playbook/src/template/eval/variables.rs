@@ -60,6 +60,9 @@ impl Interp<'_> {
         match member {
             Member::Ready(value) => Ok(value),
             Member::Template { text, name, scope } => self.template_text(&text, name, scope),
+            Member::Encrypted(name) => Err(TemplateError::failed(format!(
+                "`{name}` is encrypted by ansible-vault, which kfleet can not decrypt yet"
+            ))),
         }
     }
 
@@ -80,7 +83,7 @@ impl Interp<'_> {
         self.pending.push(pending);
         let result = self.nested(&format!("the variable `{what}`"), |interp| interp.in_scope(text, scope));
         self.pending.pop();
-        result.map_err(|mut error| {
+        result.or_else(|mut error| {
             // The place inside the variable's text means nothing in the text that was asked for.
             if let Some(place) = error.place.take()
                 && error.hint.is_none()
@@ -91,7 +94,8 @@ impl Interp<'_> {
             if error.kind != ErrorKind::Cycle {
                 error.chain.insert(0, what);
             }
-            error
+            // A variable made of something missing is itself missing, so that `default` and `defined` reach it.
+            if error.kind == ErrorKind::Undefined { Ok(Value::missing_because(error)) } else { Err(error) }
         })
     }
 
@@ -102,7 +106,7 @@ impl Interp<'_> {
         let result = self.elsewhere(vec![Rc::default()], template.clone(), |interp| {
             let mut sink = Sink::native();
             interp.run(&template, &mut sink)?;
-            Ok(sink.into_value())
+            Ok(sink.into_value(text))
         });
         self.chains = chains;
         self.scope = outer;

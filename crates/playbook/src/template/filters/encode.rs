@@ -42,7 +42,8 @@ fn b64decode(interp: &mut Interp<'_>, args: Args) -> Result<Value> {
     only_utf8(interp, encoding)?;
     let text = interp.text(&input)?;
     let engine = if interp.arg_flag(urlsafe, false)? { &URL_SAFE } else { &STANDARD };
-    let compact: String = text.split_whitespace().collect();
+    // Python passes over everything that is not of the alphabet.
+    let compact: String = text.chars().filter(|c| c.is_ascii_alphanumeric() || "+/-_=".contains(*c)).collect();
     let bytes = engine.decode(compact).map_err(|error| TemplateError::failed(format!("not base64: {error}")))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| TemplateError::failed("the decoded bytes are not UTF-8 text").hinted("copy the file instead"))?;

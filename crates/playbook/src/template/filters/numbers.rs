@@ -156,11 +156,7 @@ fn root(_: &mut Interp<'_>, args: Args) -> Result<Value> {
 fn bool_filter(interp: &mut Interp<'_>, args: Args) -> Result<Value> {
     let (input, args) = args.input();
     args.none()?;
-    Ok(match to_bool(interp, &input)? {
-        Some(flag) => Value::Bool(flag),
-        None if input.is_none() => Value::None,
-        None => Value::Bool(false),
-    })
+    Ok(Value::Bool(to_bool(interp, &input)?.unwrap_or(false)))
 }
 
 /// What Ansible takes for true or false; nothing for any other word.

@@ -214,10 +214,12 @@ fn regex_search(interp: &mut Interp<'_>, args: Args) -> Result<Value> {
     let mut groups = Vec::new();
     for wanted in &args.positional {
         let wanted = interp.text(wanted)?;
-        let Some(name) = wanted.strip_prefix('\\') else {
+        // Texts out of YAML keep a doubled backslash doubled; both are meant as one.
+        let name = wanted.trim_start_matches('\\');
+        if name.len() == wanted.len() {
             let message = format!("a group is written `\\\\1` or `\\\\g<name>`, not `{wanted}`");
             return Err(TemplateError::failed(message));
-        };
+        }
         let name = name.strip_prefix("g<").and_then(|name| name.strip_suffix('>')).unwrap_or(name);
         let mut value = String::new();
         group(name, &captures, &mut value)?;

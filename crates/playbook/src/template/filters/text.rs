@@ -231,7 +231,46 @@ fn striptags(text: &str) -> String {
         }
     }
     out.push_str(rest);
-    out.split_whitespace().collect::<Vec<_>>().join(" ")
+    unescape_html(&out.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn unescape_html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        out.push_str(before);
+        let entity = after.split_once(';').and_then(|(name, tail)| Some((entity(name)?, tail)));
+        match entity {
+            Some((c, tail)) => {
+                out.push(c);
+                rest = tail;
+            }
+            None => {
+                out.push('&');
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+fn entity(name: &str) -> Option<char> {
+    match name {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        "nbsp" => Some('\u{a0}'),
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+                None => number.parse().ok()?,
+            };
+            char::from_u32(code)
+        }
+    }
 }
 
 fn pprint(interp: &mut Interp<'_>, args: Args) -> Result<Value> {
@@ -274,11 +313,9 @@ fn comment(interp: &mut Interp<'_>, args: Args) -> Result<Value> {
     let text = interp.text(&input)?;
     let beginning = interp.arg_text_or(beginning_arg, beginning)?;
     let end = interp.arg_text_or(end_arg, end)?;
-    let given = decoration_arg.is_some();
     let decoration = interp.arg_text_or(decoration_arg, decoration)?;
     let newline = interp.arg_text_or(newline, "\n")?;
-    // The lines before and after the text show the decoration of the style, or the one that was asked for.
-    let bare = if given { decoration.clone() } else { decoration.trim_end().to_owned() };
+    let bare = decoration.trim_end().to_owned();
     let prefix = interp.arg_text_or(prefix, &bare)?;
     let prefix_count = interp.arg_count_or(prefix_count, "prefix_count", 1)?;
     let postfix = interp.arg_text_or(postfix, &bare)?;

@@ -1,4 +1,4 @@
-//! YAML as PyYAML writes it, and reading it.
+//! YAML as PyYAML writes it through libyaml, and reading it.
 //!
 //! Files made by templates are compared byte by byte with what is on a host, so the small habits matter: where a long
 //! text is folded, which text is quoted, that a list under a key is not indented.
@@ -59,9 +59,9 @@ fn dump(interp: &mut Interp<'_>, args: Args, indent: usize, flow: Option<bool>) 
             || matches!(&json, Json::Object(map) if !map.is_empty() && !writer.is_flow(&json));
         writer.push(if block { "\n" } else { " " });
     }
-    let plain = writer.document(&json);
+    writer.node(&json, 0, At::Root);
     writer.push("\n");
-    if plain || end {
+    if end {
         writer.push("...\n");
     }
     Ok(Value::str(writer.out))
@@ -88,6 +88,9 @@ enum At {
     SequenceItem,
 }
 
+/// A longer key gets a line of its own.
+const LONGEST_KEY: usize = 128;
+
 impl Writer {
     fn push(&mut self, text: &str) {
         self.out.push_str(text);
@@ -100,14 +103,6 @@ impl Writer {
     fn new_line(&mut self, indent: usize) {
         self.push("\n");
         self.push(&" ".repeat(indent));
-    }
-
-    /// Writes the root; tells whether it is a plain scalar, which needs a document end behind it.
-    fn document(&mut self, json: &Json) -> bool {
-        let before = self.out.len();
-        self.node(json, 0, At::Root);
-        let scalar = !matches!(json, Json::Array(_) | Json::Object(_));
-        scalar && !self.out[before..].starts_with(['\'', '"'])
     }
 
     fn is_flow(&self, json: &Json) -> bool {
@@ -152,7 +147,13 @@ impl Writer {
                 let inner = if at == At::Root { indent } else { indent + self.indent };
                 for (position, (key, member)) in self.members(map).into_iter().enumerate() {
                     self.begin(position, inner, at);
-                    self.scalar(&Json::String(key.clone()), inner, Context::Key);
+                    if key.chars().count() > LONGEST_KEY {
+                        self.push("? ");
+                        self.scalar(&Json::String(key.clone()), inner + self.indent, Context::Block);
+                        self.new_line(inner);
+                    } else {
+                        self.scalar(&Json::String(key.clone()), inner, Context::Key);
+                    }
                     self.push(":");
                     self.after_colon(member, inner);
                 }
@@ -307,28 +308,21 @@ impl Writer {
     fn double_quoted(&mut self, text: &str, indent: usize, split: bool) {
         self.push("\"");
         let chars: Vec<char> = text.chars().collect();
-        let mut pending = String::new();
+        let mut after_blank = false;
         for (position, c) in chars.iter().enumerate() {
-            let escape = escape(*c, self.unicode);
             let inner = position > 0 && position + 1 < chars.len();
-            let breakable = *c == ' ' || (escape.is_none() && pending.is_empty());
-            if inner && breakable && split && self.column + pending.chars().count() > self.width {
-                self.push(&std::mem::take(&mut pending));
-                self.push("\\");
+            if *c == ' ' && split && inner && !after_blank && self.column > self.width {
                 self.new_line(indent);
-                if *c == ' ' {
-                    self.push("\\");
+                // A blank at the start of a line is dropped by readers unless it is escaped.
+                self.push(if chars.get(position + 1) == Some(&' ') { "\\" } else { "" });
+            } else {
+                match escape(*c, self.unicode) {
+                    Some(escape) => self.push(&escape),
+                    None => self.push(c.encode_utf8(&mut [0; 4])),
                 }
             }
-            match escape {
-                Some(escape) => {
-                    self.push(&std::mem::take(&mut pending));
-                    self.push(&escape);
-                }
-                None => pending.push(*c),
-            }
+            after_blank = *c == ' ';
         }
-        self.push(&pending);
         self.push("\"");
     }
 }
@@ -341,7 +335,7 @@ enum Context {
 }
 
 fn printable(c: char, unicode: bool) -> bool {
-    c == '\n' || (' '..='~').contains(&c) || (unicode && c >= '\u{a0}' && c != '\u{feff}' || c == '\u{85}')
+    c == '\n' || (' '..='~').contains(&c) || (unicode && ('\u{a0}'..='\u{fffd}').contains(&c) && c != '\u{feff}')
 }
 
 fn escape(c: char, unicode: bool) -> Option<String> {

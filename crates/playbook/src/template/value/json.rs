@@ -44,17 +44,14 @@ pub(in super::super) fn to_json(interp: &mut Interp<'_>, value: &Value) -> Resul
         Value::Int(whole) => int(*whole),
         Value::Float(float) => Number::from_f64(*float).map_or_else(|| Json::String(float.to_string()), Json::Number),
         Value::Str(text) => Json::String(text.to_string()),
-        Value::List(_) | Value::Tuple(_) => {
-            let items = interp.items(value)?;
-            Json::Array(items.iter().map(|item| to_json(interp, item)).collect::<Result<_>>()?)
-        }
-        Value::Source(source) if !source.is_mapping() => {
-            let items = interp.items(value)?;
-            Json::Array(items.iter().map(|item| to_json(interp, item)).collect::<Result<_>>()?)
-        }
+        Value::List(_) | Value::Tuple(_) => array(interp, value)?,
+        Value::Source(source) if !source.is_mapping() => array(interp, value)?,
         Value::Dict(_) | Value::Source(_) => {
             let mut map = JsonMap::new();
             for (key, member) in interp.entries(value)? {
+                if matches!(member, Value::Omit) {
+                    continue;
+                }
                 map.insert(key_text(&key), to_json(interp, &member)?);
             }
             Json::Object(map)
@@ -67,6 +64,13 @@ pub(in super::super) fn to_json(interp: &mut Interp<'_>, value: &Value) -> Resul
             to_json(interp, &items)?
         }
     })
+}
+
+/// The items that are not `omit`.
+fn array(interp: &mut Interp<'_>, value: &Value) -> Result<Json> {
+    let items = interp.items(value)?;
+    let kept = items.iter().filter(|item| !matches!(item, Value::Omit));
+    Ok(Json::Array(kept.map(|item| to_json(interp, item)).collect::<Result<_>>()?))
 }
 
 /// JSON has 64 bits; a longer number keeps its digits as text rather than lose some.

@@ -57,6 +57,16 @@ pub(super) struct Missing {
     /// The word that was not found, and the words that were there, to suggest one.
     word: Option<String>,
     known: Option<Value>,
+    /// It prints as nothing, as an inline `if` without `else` does.
+    pub(super) silent: bool,
+    /// The error of the variable's own text, when that is why it is missing.
+    cause: Option<Box<TemplateError>>,
+}
+
+impl Missing {
+    fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), word: None, known: None, silent: false, cause: None }
+    }
 }
 
 impl Value {
@@ -91,24 +101,29 @@ impl Value {
 
     /// A missing variable.
     pub(super) fn missing_variable(name: &str) -> Self {
-        Self::Undefined(Rc::new(Missing {
-            what: format!("`{name}` is undefined"),
-            word: Some(name.to_owned()),
-            known: None,
-        }))
+        Self::missing(format!("`{name}` is undefined"))
     }
 
     /// A missing attribute or item of `owner`.
     pub(super) fn missing_member(owner: &Value, member: &str) -> Self {
-        Self::Undefined(Rc::new(Missing {
-            what: format!("{} has no member `{member}`", owner.kind_text()),
-            word: Some(member.to_owned()),
-            known: Some(owner.clone()),
-        }))
+        let mut missing = Missing::new(format!("{} has no member `{member}`", owner.kind_text()));
+        missing.word = Some(member.to_owned());
+        missing.known = Some(owner.clone());
+        Self::Undefined(Rc::new(missing))
     }
 
     pub(super) fn missing(what: impl Into<String>) -> Self {
-        Self::Undefined(Rc::new(Missing { what: what.into(), word: None, known: None }))
+        Self::Undefined(Rc::new(Missing::new(what)))
+    }
+
+    /// Something missing that may be printed, as nothing.
+    pub(super) fn missing_silently(what: impl Into<String>) -> Self {
+        Self::Undefined(Rc::new(Missing { silent: true, ..Missing::new(what) }))
+    }
+
+    /// A variable that is there and whose text uses something that is not; using it gives that error.
+    pub(super) fn missing_because(cause: Box<TemplateError>) -> Self {
+        Self::Undefined(Rc::new(Missing { cause: Some(cause), ..Missing::new("") }))
     }
 
     pub(super) fn is_undefined(&self) -> bool {
@@ -204,6 +219,9 @@ impl Value {
 impl Missing {
     /// The error of using it; suggests a name where the owner's names are at hand.
     pub(super) fn error(&self) -> Box<TemplateError> {
+        if let Some(cause) = &self.cause {
+            return cause.clone();
+        }
         let error = TemplateError::new(ErrorKind::Undefined, self.what.clone());
         let (Some(word), Some(owner)) = (&self.word, &self.known) else { return error };
         let names = match owner {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::super::vars::Vars;
+use super::super::vars::{VAULT_KEY, Vars};
 use super::{Value, key::Key};
 use crate::yaml::UNSAFE_KEY;
 
@@ -47,6 +47,8 @@ pub(in super::super) enum Member {
         name: String,
         scope: Scope,
     },
+    /// Ciphertext, by the variable's name.
+    Encrypted(String),
 }
 
 impl Source {
@@ -151,6 +153,9 @@ fn convert(root: &Arc<Json>, value: &Json, name: &str, path: &[Step], trusted: b
         Json::String(text) => Value::str(text.as_str()),
         Json::Object(map) if trusted && map.len() == 1 && map.contains_key(UNSAFE_KEY) => {
             map.get(UNSAFE_KEY).map_or(Value::None, super::json::from_json)
+        }
+        Json::Object(map) if trusted && map.len() == 1 && map.contains_key(VAULT_KEY) => {
+            return Member::Encrypted(path_text(name, path));
         }
         Json::Object(_) | Json::Array(_) => Value::Source(Rc::new(Source {
             kind: Kind::Json {
