@@ -3,8 +3,13 @@
 //! [`HostView`] reads, [`Host`] writes as well. A module gets the first in `observe`, so the compiler keeps it from
 //! writing there; `real` is the machine, `fake` one in memory for tests. Every error carries its path or command.
 
+mod process;
 pub mod real;
 pub mod systemd;
+mod write;
+
+pub use real::RealHost;
+pub(crate) use real::hex;
 
 #[cfg(test)]
 pub mod fake;
@@ -90,8 +95,71 @@ pub enum FileKind {
     Directory,
     /// A symbolic link.
     Link,
-    /// A device, socket or pipe.
-    Other,
+    /// A block device.
+    Block,
+    /// A character device.
+    Char,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+/// What this process may do with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// Read it.
+    pub read: bool,
+    /// Write it.
+    pub write: bool,
+    /// Run it, or pass through it when it is a directory.
+    pub execute: bool,
+}
+
+/// How full a file system is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSystem {
+    /// Its size.
+    pub total_bytes: u64,
+    /// What an ordinary process can still use.
+    pub free_bytes: u64,
+    /// The size of a block.
+    pub block_bytes: u64,
+    /// How many files it can hold.
+    pub inodes: u64,
+    /// How many more files it can hold.
+    pub free_inodes: u64,
+}
+
+/// A hash function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digest {
+    /// SHA-1: what Ansible's results show as `checksum`. Not for security.
+    Sha1,
+    /// SHA-224.
+    Sha224,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl FileKind {
+    /// The word for people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Link => "link",
+            Self::Block => "block device",
+            Self::Char => "character device",
+            Self::Fifo => "named pipe",
+            Self::Socket => "socket",
+        }
+    }
 }
 
 /// What `stat` tells.
@@ -117,6 +185,12 @@ pub struct FileStat {
     pub inode: u64,
     /// The device's number.
     pub device: u64,
+    /// The number of the device that it stands for, when it is one.
+    pub device_type: u64,
+    /// The size of its blocks in bytes, as the file system advises for reading.
+    pub block_size: u64,
+    /// How many blocks of 512 bytes it takes.
+    pub blocks: u64,
     /// How many names it has.
     pub links: u64,
     /// Where a link points.
@@ -261,11 +335,31 @@ pub trait HostView: Send + Sync {
     /// When it can not be read or is larger than `limit`.
     fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, HostError>;
 
+    /// The hash of a file in hex; none when it is not there. The file is streamed, so its size does not matter.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn digest(&self, path: &Path, digest: Digest) -> Result<Option<String>, HostError>;
+
     /// The SHA-256 of a file in hex; none when it is not there.
     ///
     /// # Errors
     /// When it can not be read.
-    fn sha256(&self, path: &Path) -> Result<Option<String>, HostError>;
+    fn sha256(&self, path: &Path) -> Result<Option<String>, HostError> {
+        self.digest(path, Digest::Sha256)
+    }
+
+    /// What this process may do with a path; all false when nothing is there.
+    ///
+    /// # Errors
+    /// When it can not be looked at.
+    fn access(&self, path: &Path) -> Result<Access, HostError>;
+
+    /// The file system that a path lies on; none when nothing is there.
+    ///
+    /// # Errors
+    /// When it can not be looked at.
+    fn file_system(&self, path: &Path) -> Result<Option<FileSystem>, HostError>;
 
     /// Names in a directory, sorted; none when it is not there.
     ///
@@ -303,6 +397,18 @@ pub trait HostView: Send + Sync {
     /// When systemd does not answer.
     fn unit(&self, name: &str) -> Result<Unit, HostError>;
 
+    /// The names of all unit files, sorted: what a mistyped name is compared with.
+    ///
+    /// # Errors
+    /// When systemd does not answer.
+    fn unit_names(&self) -> Result<Vec<String>, HostError>;
+
+    /// When systemd last read the unit files: microseconds since 1970 by the host's clock.
+    ///
+    /// # Errors
+    /// When systemd does not answer.
+    fn units_loaded_us(&self) -> Result<u64, HostError>;
+
     /// Runs a command that only reads (`dpkg-query`, `apt-cache`), with a deadline and an output cap of 8 MiB.
     /// A status other than 0 is not an error here.
     ///
@@ -315,6 +421,19 @@ pub trait HostView: Send + Sync {
     /// # Errors
     /// When the name does not resolve to anything.
     fn connects(&self, host: &str, port: u16, timeout: Duration) -> Result<bool, HostError>;
+
+    /// Connects and reads until `enough` says yes to what has come, the peer ends it, or the time is over; true when
+    /// `enough` did. At most 1 MiB is kept.
+    ///
+    /// # Errors
+    /// When the name does not resolve to anything.
+    fn receives(
+        &self,
+        host: &str,
+        port: u16,
+        timeout: Duration,
+        enough: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<bool, HostError>;
 
     /// A file of the cache by its SHA-256: its size, none when it is not there.
     ///
@@ -357,7 +476,22 @@ pub trait Host: HostView {
     ///
     /// # Errors
     /// When any step fails; then the old file is as it was.
-    fn write(&self, path: &Path, content: Content<'_>, attributes: Attributes) -> Result<(), HostError>;
+    fn write(&self, path: &Path, content: Content<'_>, attributes: Attributes) -> Result<(), HostError> {
+        self.write_checked(path, content, attributes, &[])
+    }
+
+    /// As [`Host::write`]; before the rename the command `validate`, its `%s` replaced by the path of the temporary
+    /// file, must end with status 0. It sees the very file that is put in place.
+    ///
+    /// # Errors
+    /// When any step or the command fails; then the old file is as it was.
+    fn write_checked(
+        &self,
+        path: &Path,
+        content: Content<'_>,
+        attributes: Attributes,
+        validate: &[String],
+    ) -> Result<(), HostError>;
 
     /// Copies a file beside itself with a time stamp in its name (`backup: true`); gives the copy's path.
     ///
@@ -420,11 +554,20 @@ pub trait Host: HostView {
     /// When it can not be started, or the op was stopped (then the command was ended first).
     fn run(&self, command: &CommandSpec) -> Result<CommandEnd, HostError>;
 
-    /// Runs a helper program (`useradd`, `apt-get`) whose output is only of interest when it fails.
+    /// Runs a helper program (`useradd`, `apt-get update`) whose output is only of interest when it fails.
     ///
     /// # Errors
     /// When it can not be started or its status is not 0.
-    fn tool(&self, argv: &[&str], env: &[(&str, &str)]) -> Result<CommandEnd, HostError>;
+    fn tool(&self, argv: &[&str], env: &[(&str, &str)]) -> Result<CommandEnd, HostError> {
+        self.tool_with_input(argv, env, b"")
+    }
+
+    /// As [`Host::tool`], with something to read: secrets go this way, since arguments are seen by every user of the
+    /// host and stand in error messages. At most 4 KiB.
+    ///
+    /// # Errors
+    /// When it can not be started or its status is not 0.
+    fn tool_with_input(&self, argv: &[&str], env: &[(&str, &str)], input: &[u8]) -> Result<CommandEnd, HostError>;
 }
 
 /// What the agent's core lends to the real host for the length of one op.

@@ -7,8 +7,9 @@
 //! fails the task and not the agent.
 //! Not here: parsing of parameters (`kfleet_model::module`), the order of calls (`runner`).
 
+use crate::collect::CollectError;
 use crate::host::{Host, HostError, HostView};
-use kfleet_model::module::ModuleDoc;
+use kfleet_model::module::{ModuleDoc, text};
 use kfleet_model::{Change, Map, TaskResult, Value};
 use serde::de::DeserializeOwned;
 
@@ -32,6 +33,18 @@ pub enum ModuleError {
     /// The operator or the deadline stopped it before it was done.
     #[error("stopped before {0}")]
     Stopped(&'static str),
+}
+
+impl From<CollectError> for ModuleError {
+    fn from(error: CollectError) -> Self {
+        match error {
+            CollectError::Host(error) => Self::Host(error),
+            error @ (CollectError::Invalid(_)
+            | CollectError::Kafka(_)
+            | CollectError::ZooKeeper(_)
+            | CollectError::Runtime(_)) => Self::Invalid(error.to_string()),
+        }
+    }
 }
 
 /// What `apply` adds to the result, beside the changes: keys of the result that only doing it can tell.
@@ -71,7 +84,10 @@ pub trait Module: Sync {
         changes: &[Change],
     ) -> Result<Applied, ModuleError>;
 
-    /// The result's keys that observing alone can tell (`stat`, `dest`, `rc` of a guard that held).
+    /// The result's keys that observing alone can tell (`stat`, `dest`, `rc` of a guard that held). After an apply
+    /// that was proved, it is asked again with the new state, so the result shows what is there now.
+    ///
+    /// The keys `msg` and `warnings` become the result's own message and warnings.
     fn found(&self, params: &Self::Params, state: &Self::State) -> Map;
 
     /// Facts for the host (`ansible_facts`); only fact modules have some.
@@ -84,9 +100,14 @@ pub trait Module: Sync {
         false
     }
 
+    /// In check mode this call can not tell what it would do, so the task is skipped, for this reason.
+    fn skips_check(&self, _params: &Self::Params, _state: &Self::State) -> Option<&'static str> {
+        None
+    }
+
     /// When the runner observes again after `apply` and finds changes still wanted, the task fails. Modules whose
     /// outcome is not a state (commands) say no.
-    fn proves(&self) -> bool {
+    fn proves(&self, _params: &Self::Params) -> bool {
         true
     }
 }
@@ -139,16 +160,24 @@ impl<M: Module> AnyModule for M {
         let state = self.observe(view, &params)?;
         let mut changes = self.diff(&params, &state)?;
         let mut data = self.found(&params, &state);
+        if call.check
+            && !changes.is_empty()
+            && let Some(reason) = self.skips_check(&params, &state)
+        {
+            return Ok(TaskResult { msg: Some(reason.to_owned()), ..TaskResult::skip(reason) });
+        }
         if !changes.is_empty() && !call.check {
             if host.stopping() {
                 return Err(ModuleError::Stopped("its first side effect"));
             }
             before_apply()?;
-            data.extend(self.apply(host, &params, &state, &changes)?);
-            if self.proves() {
+            let applied = self.apply(host, &params, &state, &changes)?;
+            if self.proves(&params) {
                 let again = self.observe(view, &params)?;
+                data.extend(self.found(&params, &again));
                 let left = self.diff(&params, &again)?;
                 if let Some(change) = left.first() {
+                    data.extend(applied);
                     return Err(ModuleError::Failed {
                         msg: format!(
                             "applied, but {} of {} is still {} and not {}",
@@ -158,14 +187,20 @@ impl<M: Module> AnyModule for M {
                     });
                 }
             }
+            data.extend(applied);
         }
         if !call.diff || self.secret(&params) {
             for change in &mut changes {
                 change.diff = None;
             }
         }
+        let msg = data.shift_remove("msg").and_then(|msg| text(&msg));
+        let warnings = data.shift_remove("warnings");
+        let warnings = warnings.iter().filter_map(Value::as_array).flatten().filter_map(text).collect();
         Ok(TaskResult {
             changed: !changes.is_empty(),
+            msg,
+            warnings,
             data,
             changes,
             facts: self.facts(&params, &state),
