@@ -1,0 +1,61 @@
+//! The modules: one file each, one line each in [`MODULES`].
+//!
+//! Purpose: everything that a task can do to a host. A module observes, lists what differs and applies exactly that;
+//! the contract is in `contract`, the order of calls and the journal in the agent's core.
+//! Not here: tasks that never reach a host (`set_fact`, `debug`, `include_tasks`, ...); those are the controller's.
+
+mod apt;
+mod blockinfile;
+#[cfg(test)]
+mod cases;
+mod catalogue;
+mod cluster_info;
+pub mod command;
+mod contract;
+mod copy;
+mod file;
+mod group;
+mod kafka_preferred_leaders;
+mod lineinfile;
+mod node_info;
+mod ping;
+mod replace;
+mod service;
+mod setup;
+mod shared;
+mod slurp;
+mod stat;
+mod user;
+mod wait_for;
+
+pub use catalogue::{catalogue, catalogue_json, reference};
+pub use contract::{AnyModule, Applied, Call, Module, ModuleError};
+pub(crate) use shared::paths::matches as shell_pattern;
+
+/// Every module. The order does not matter: the catalogue sorts by name.
+pub static MODULES: &[&dyn AnyModule] = &[
+    &apt::Apt::APT,
+    &apt::Apt::PACKAGE,
+    &blockinfile::BlockInFile,
+    &cluster_info::ClusterInfo::KAFKA,
+    &cluster_info::ClusterInfo::ZOOKEEPER,
+    &command::Command::COMMAND,
+    &command::Command::SHELL,
+    &copy::Copy::COPY,
+    &copy::Copy::TEMPLATE,
+    &file::File,
+    &group::Group,
+    &kafka_preferred_leaders::KafkaPreferredLeaders,
+    &lineinfile::LineInFile,
+    &node_info::NodeInfo,
+    &ping::Ping,
+    &replace::Replace,
+    &service::Service::SERVICE,
+    &service::Service::SYSTEMD,
+    &service::Service::SYSTEMD_SERVICE,
+    &setup::Setup,
+    &slurp::Slurp,
+    &stat::Stat,
+    &user::User,
+    &wait_for::WaitFor,
+];

@@ -1,0 +1,5 @@
+//! Defaults of parameters, for `#[serde(default = "...")]`.
+
+pub(crate) fn yes() -> bool {
+    true
+}
