@@ -12,6 +12,7 @@ use crate::journal::{Journal, JournalLimits, record};
 use crate::modules;
 use crate::ops::{CommandSettings, Ops, blocking};
 use crate::service::{About, Front, ServeError, Server};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -95,9 +96,12 @@ fn lock(state_dir: &Path) -> Result<Flock<File>, StateError> {
     let path = state_dir.join("lock");
     let file = files::private().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(StateError::io("open", &path))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        nix::errno::Errno::EWOULDBLOCK => StateError::Locked { path: path.clone() },
-        errno => StateError::Io { what: "lock", path: path.clone(), source: errno.into() },
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        if errno == Errno::EWOULDBLOCK {
+            StateError::Locked { path: path.clone() }
+        } else {
+            StateError::Io { what: "lock", path: path.clone(), source: errno.into() }
+        }
     })
 }
 

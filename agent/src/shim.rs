@@ -153,10 +153,12 @@ fn start(spool: &SpoolDir, spec: &Spec) -> Result<Running, String> {
 
 /// Why a program could not be started, for people.
 fn start_error(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "was not found on this host".to_owned(),
-        io::ErrorKind::PermissionDenied => "may not be executed by this user".to_owned(),
-        _ => format!("could not be started: {error}"),
+    if error.kind() == io::ErrorKind::NotFound {
+        "was not found on this host".to_owned()
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "may not be executed by this user".to_owned()
+    } else {
+        format!("could not be started: {error}")
     }
 }
 

@@ -88,7 +88,7 @@ impl OldOps {
         if damaged == 0 {
             return Ok((table, None));
         }
-        let aside = table.path.with_added_extension(format!("damaged-{}", files::unix_ms()));
+        let aside = files::beside(&table.path, &format!("damaged-{}", files::unix_ms()));
         std::fs::rename(&table.path, &aside).map_err(StateError::io("set aside", &table.path))?;
         table.file = None;
         table.entries = 0;

@@ -50,7 +50,7 @@ impl Follower {
             self.grown.borrow_and_update();
             let (events, end) = match self.entry.view(self.next, BATCH_EVENTS) {
                 View::Memory(events, end) => (events, end),
-                View::Spool(spool, end) => (self.from_spool(spool).await?, end),
+                View::Spool(spool, end) => (self.read_spool(spool).await?, end),
             };
             if !events.is_empty() {
                 self.next += events.len() as u64;
@@ -75,7 +75,7 @@ impl Follower {
         OpEvent { seq: self.next, kind: OpEventKind::Finished(Box::new(end.clone())) }
     }
 
-    async fn from_spool(&mut self, spool: SpoolDir) -> Result<Vec<OpEvent>, StateError> {
+    async fn read_spool(&mut self, spool: SpoolDir) -> Result<Vec<OpEvent>, StateError> {
         let reader = self.reader.take();
         let next = self.next;
         let (reader, events) = blocking(move || {

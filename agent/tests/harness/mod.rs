@@ -4,6 +4,7 @@
 //! are ended by their own numbers when the harness is dropped, also when a test fails.
 
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses its own part of the harness")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a failure here is a failure of the test")]
 
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
