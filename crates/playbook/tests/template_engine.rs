@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use kfleet_playbook::template::{Engine, ErrorKind, NoLookups, Var, VarMap, Vars, Warning, drop_omitted, is_omit};
+use kfleet_playbook::template::{Engine, ErrorKind, NoLookups, Var, VarMap, Vars, Warning, is_omit};
 use serde_json::{Value, json};
 
 fn engine() -> Engine {
@@ -11,10 +11,8 @@ fn engine() -> Engine {
 }
 
 fn trusted(values: Value) -> VarMap {
-    match values {
-        Value::Object(map) => VarMap::trusted(&map),
-        other => panic!("variables are an object, not {other}"),
-    }
+    let Value::Object(map) = values else { panic!("variables are an object, not {values}") };
+    VarMap::trusted(&map)
 }
 
 #[test]
@@ -81,6 +79,9 @@ fn depth_is_bounded_and_fits_a_small_stack() {
     assert_eq!(error.kind, ErrorKind::Cycle);
     let error = engine().render("{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}", &vars).unwrap_err();
     assert!(error.message.contains("nests more than"), "{error}");
+    let endless = "{% set a = [] %}{% set _ = a.append(a) %}{{ a }}{{ a == [a] }}";
+    let error = engine().render(endless, &vars).unwrap_err();
+    assert!(error.message.contains("holds itself"), "{error}");
     let nested = format!("{{{{ {}1{} }}}}", "(".repeat(70), ")".repeat(70));
     assert_eq!(engine().render(&nested, &vars).unwrap(), json!(1));
     let deep = format!("{{{{ {}1{} }}}}", "[".repeat(1000), "]".repeat(1000));
@@ -96,9 +97,8 @@ fn omit_is_a_value_of_its_own_that_the_caller_drops() {
     }
     assert_eq!(engine.render("a{{ omit }}", &vars).unwrap(), json!("a"));
     assert_eq!(engine.render("{{ {'a': omit, 'b': [1, omit]} }}", &vars).unwrap(), json!({"b": [1]}));
-    let mut params = engine.render_value(&json!({"path": "/x", "mode": "{{ mode }}"}), &vars).unwrap();
-    drop_omitted(&mut params);
-    assert_eq!(params, json!({"path": "/x"}));
+    let params = json!({"path": "/x", "mode": "{{ mode }}", "deep": {"list": [1, "{{ omit }}"], "x": "{{ mode }}"}});
+    assert_eq!(engine.render_value(&params, &vars).unwrap(), json!({"path": "/x", "deep": {"list": [1]}}));
 }
 
 #[test]
@@ -149,6 +149,7 @@ fn errors_name_place_chain_and_the_nearest_word() {
     assert_eq!((place.line, place.column, place.width), (2, 10, 10));
     assert_eq!(place.excerpt, "  {{ 1 + kafka_prot }}");
     assert_eq!(error.hint.as_deref(), Some("did you mean `kafka_port`?"));
+    assert_eq!(error.variable.as_deref(), Some("kafka_prot"));
     assert_eq!(error.to_string(), "`kafka_prot` is undefined at line 2, column 10 of the template");
 
     let error = engine.render("{{ conf }}", &vars).unwrap_err();
@@ -229,6 +230,21 @@ fn only_the_variables_that_are_named_are_fetched() {
     let vars = Counting { inner, asked: AtomicUsize::new(0) };
     assert_eq!(engine().render("{{ home }} {{ home }}", &vars).unwrap(), json!("/opt/7 /opt/7"));
     assert_eq!(vars.asked.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn one_engine_serves_many_threads() {
+    let (engine, vars) = (engine(), trusted(json!({"n": 5, "m": "{{ n + 1 }}"})));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for at in 0..200 {
+                    let text = format!("{{{{ m }}}} {}", at % 50);
+                    assert_eq!(engine.render(&text, &vars).unwrap(), json!(format!("6 {}", at % 50)));
+                }
+            });
+        }
+    });
 }
 
 /// 50 hosts x 20 tasks, each with a handful of parameters, a condition, and one template file in the twenty.

@@ -54,10 +54,8 @@ fn engine() -> Engine {
 }
 
 fn trusted(values: Value) -> VarMap {
-    match values {
-        Value::Object(map) => VarMap::trusted(&map),
-        other => panic!("variables are an object, not {other}"),
-    }
+    let Value::Object(map) = values else { panic!("variables are an object, not {values}") };
+    VarMap::trusted(&map)
 }
 
 fn vars() -> VarMap {

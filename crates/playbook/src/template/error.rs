@@ -54,6 +54,8 @@ pub struct TemplateError {
     pub place: Option<Place>,
     /// The variables whose values were being templated, outermost first.
     pub chain: Vec<String>,
+    /// The variable that is missing, when that is what is wrong.
+    pub variable: Option<String>,
 }
 
 /// What the engine gives: a value, or a boxed error, since errors are rare and carry much.
@@ -61,7 +63,7 @@ pub type Result<T> = std::result::Result<T, Box<TemplateError>>;
 
 impl TemplateError {
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { kind, message: message.into(), hint: None, place: None, chain: Vec::new() })
+        Box::new(Self { kind, message: message.into(), hint: None, place: None, chain: Vec::new(), variable: None })
     }
 
     pub(super) fn failed(message: impl Into<String>) -> Box<Self> {

@@ -120,7 +120,11 @@ fn flatten(interp: &mut Interp<'_>, terms: &[Value], levels: usize) -> Result<Ve
     for term in terms {
         if term.is_list() && levels > 0 {
             let items = interp.items(term)?;
-            flat.extend(if levels == 1 { items } else { flatten(interp, &items, levels - 1)? });
+            flat.extend(if levels == 1 {
+                items
+            } else {
+                interp.inside(|interp| flatten(interp, &items, levels - 1))?
+            });
         } else {
             flat.push(term.clone());
         }

@@ -36,9 +36,7 @@ pub use crate::yaml::UNSAFE_KEY;
 pub use self::error::{ErrorKind, Place, Result, TemplateError};
 pub use self::names::Names;
 pub use self::source::Syntax;
-pub use self::vars::{
-    FileTest, LookupError, Lookups, Moment, NoLookups, OMIT, VAULT_KEY, Var, VarMap, Vars, drop_omitted, is_omit,
-};
+pub use self::vars::{FileTest, LookupError, Lookups, Moment, NoLookups, OMIT, VAULT_KEY, Var, VarMap, Vars, is_omit};
 
 use self::cache::{Cache, Mode};
 use self::eval::{Interp, Sink};
@@ -104,6 +102,8 @@ impl Engine {
     }
 
     /// Renders every text in a value, keys of objects too; an object marked with [`UNSAFE_KEY`] gives its text as it is.
+    ///
+    /// Items and members that are `omit` are left out; only a lone `omit` comes back as the marker.
     ///
     /// # Errors
     /// As [`render`](Self::render), for the first text that fails.
@@ -202,7 +202,9 @@ impl Engine {
         Ok(match value {
             Value::String(text) => self.native(text, vars)?,
             Value::Array(items) => {
-                Value::Array(items.iter().map(|item| self.value(item, vars)).collect::<Result<_>>()?)
+                let mut rendered = items.iter().map(|item| self.value(item, vars)).collect::<Result<Vec<_>>>()?;
+                rendered.retain(|item| !is_omit(item));
+                Value::Array(rendered)
             }
             Value::Object(map) => {
                 if let (1, Some(text)) = (map.len(), map.get(UNSAFE_KEY)) {
@@ -218,7 +220,10 @@ impl Engine {
                         Value::String(key) => key,
                         other => other.to_string(),
                     };
-                    rendered.insert(key, self.value(member, vars)?);
+                    let member = self.value(member, vars)?;
+                    if !is_omit(&member) {
+                        rendered.insert(key, member);
+                    }
                 }
                 Value::Object(rendered)
             }

@@ -23,22 +23,6 @@ pub fn is_omit(value: &Value) -> bool {
     value.as_str() == Some(OMIT)
 }
 
-/// Drops every `omit` marker from a rendered value, however deep; a lone one becomes null.
-pub fn drop_omitted(value: &mut Value) {
-    match value {
-        Value::Array(items) => {
-            items.retain(|item| !is_omit(item));
-            items.iter_mut().for_each(drop_omitted);
-        }
-        Value::Object(map) => {
-            map.retain(|_, member| !is_omit(member));
-            map.values_mut().for_each(drop_omitted);
-        }
-        Value::String(_) if is_omit(value) => *value = Value::Null,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
 /// One variable as a template sees it.
 #[derive(Clone)]
 pub enum Var {

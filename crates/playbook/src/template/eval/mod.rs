@@ -36,6 +36,9 @@ pub(super) type Frame = RefCell<Vec<(Arc<str>, Value)>>;
 /// How deep variables, macros and includes may nest; deeper ones call themselves without end.
 const MAX_DEPTH: usize = 60;
 
+/// How deep lists and dicts may nest when they are walked; deeper ones hold themselves.
+const MAX_VALUE_DEPTH: usize = 150;
+
 pub(super) struct Interp<'a> {
     pub(super) engine: &'a Engine,
     vars: &'a dyn Vars,
@@ -51,6 +54,7 @@ pub(super) struct Interp<'a> {
     captured: Vec<Rc<Frame>>,
     chains: Chains,
     depth: usize,
+    value_depth: usize,
 }
 
 #[derive(PartialEq, Eq)]
@@ -72,6 +76,7 @@ impl<'a> Interp<'a> {
             captured: Vec::new(),
             chains: Chains::default(),
             depth: 0,
+            value_depth: 0,
         }
     }
 
@@ -94,10 +99,9 @@ impl<'a> Interp<'a> {
 
     /// Suggests a variable for one that is missing; done once, when the error leaves the engine.
     pub(super) fn suggest(&self, mut error: Box<TemplateError>) -> Box<TemplateError> {
-        if error.kind == ErrorKind::Undefined && error.hint.is_none() {
-            let word = error.message.strip_prefix('`').and_then(|rest| rest.split_once("` is undefined"));
-            let names = self.vars.names();
-            let near = word.and_then(|(word, _)| nearest(word, names.iter().map(String::as_str)));
+        if let (Some(word), None) = (&error.variable, &error.hint) {
+            let names = self.with_vars(|vars| vars.names());
+            let near = nearest(word, names.iter().map(String::as_str));
             error.hint = near.map(|name| format!("did you mean `{name}`?"));
         }
         error
@@ -123,6 +127,18 @@ impl<'a> Interp<'a> {
         self.depth += 1;
         let result = inside(self);
         self.depth -= 1;
+        result
+    }
+
+    /// Runs `inside` for the parts of a value, or refuses when that is absurdly deep.
+    pub(super) fn inside<T>(&mut self, inside: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.value_depth >= MAX_VALUE_DEPTH {
+            let message = format!("a value is nested more than {MAX_VALUE_DEPTH} levels deep, or holds itself");
+            return Err(TemplateError::failed(message));
+        }
+        self.value_depth += 1;
+        let result = inside(self);
+        self.value_depth -= 1;
         result
     }
 

@@ -61,7 +61,7 @@ fn combine(interp: &mut Interp<'_>, args: Args) -> Result<Value> {
 fn collect_dicts(interp: &mut Interp<'_>, value: &Value, dicts: &mut Vec<Map>) -> Result<()> {
     if value.is_list() {
         for item in interp.items(value)? {
-            collect_dicts(interp, &item, dicts)?;
+            interp.inside(|interp| collect_dicts(interp, &item, dicts))?;
         }
         return Ok(());
     }
@@ -74,7 +74,7 @@ fn merge(interp: &mut Interp<'_>, mut base: Map, over: Map, recursive: bool, lis
         let merged = match base.get(&key).cloned() {
             Some(old) if recursive && old.is_mapping() && value.is_mapping() => {
                 let (old, new) = (interp.dict(&old)?.borrow().clone(), interp.dict(&value)?.borrow().clone());
-                Value::dict(merge(interp, old, new, recursive, lists)?)
+                Value::dict(interp.inside(|interp| merge(interp, old, new, recursive, lists))?)
             }
             Some(old) if old.is_list() && value.is_list() => merge_lists(interp, &old, &value, lists)?,
             _ => value,

@@ -264,7 +264,7 @@ fn flatten_into(
             continue;
         }
         if item.is_list() && levels > 0 {
-            flatten_into(interp, &item, levels - 1, skip_nulls, flat)?;
+            interp.inside(|interp| flatten_into(interp, &item, levels - 1, skip_nulls, flat))?;
         } else {
             flat.push(item);
         }

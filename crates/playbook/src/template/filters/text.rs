@@ -30,6 +30,7 @@ pub(super) const FILTERS: &[Filter] = &[
     filter("comment", comment),
     filter("split", split),
     filter("xmlattr", xmlattr),
+    filter("urlize", |_, _| Err(TemplateError::failed("makes links for web pages, which kfleet has no use for"))),
 ];
 
 fn simple(interp: &mut Interp<'_>, args: Args, change: impl Fn(&str) -> String) -> Result<Value> {

@@ -51,6 +51,9 @@ pub(super) const TESTS: &[Test] = &[
         named(interp, args, |text| text.split_once(':').is_some_and(|(scheme, _)| is_scheme(scheme)))
     }),
     test("urn", |interp, args| named(interp, args, |text| text.to_lowercase().starts_with("urn:"))),
+    test("vaulted_file", |_, _| {
+        Err(TemplateError::failed("asks about files beside the playbook, which is not possible here"))
+    }),
     test("vault_encrypted", |interp, args| named(interp, args, |text| text.starts_with("$ANSIBLE_VAULT;"))),
 ];
 

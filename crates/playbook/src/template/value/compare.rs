@@ -20,22 +20,10 @@ pub(in super::super) fn equal(interp: &mut Interp<'_>, a: &Value, b: &Value) -> 
         return Ok(numbers(a, b) == Some(Ordering::Equal));
     }
     if a.is_mapping() && b.is_mapping() {
-        return equal_mappings(interp, a, b);
+        return interp.inside(|interp| equal_mappings(interp, a, b));
     }
     if a.is_list() && b.is_list() {
-        if matches!(a, Value::Tuple(_)) != matches!(b, Value::Tuple(_)) {
-            return Ok(false);
-        }
-        let (a, b) = (interp.items(a)?, interp.items(b)?);
-        if a.len() != b.len() {
-            return Ok(false);
-        }
-        for (a, b) in a.iter().zip(&b) {
-            if !equal(interp, a, b)? {
-                return Ok(false);
-            }
-        }
-        return Ok(true);
+        return interp.inside(|interp| equal_lists(interp, a, b));
     }
     Ok(match (a, b) {
         (Value::None, Value::None) | (Value::Omit, Value::Omit) => true,
@@ -43,6 +31,22 @@ pub(in super::super) fn equal(interp: &mut Interp<'_>, a: &Value, b: &Value) -> 
         (Value::Object(a), Value::Object(b)) => std::rc::Rc::ptr_eq(a, b),
         _ => false,
     })
+}
+
+fn equal_lists(interp: &mut Interp<'_>, a: &Value, b: &Value) -> Result<bool> {
+    if matches!(a, Value::Tuple(_)) != matches!(b, Value::Tuple(_)) {
+        return Ok(false);
+    }
+    let (a, b) = (interp.items(a)?, interp.items(b)?);
+    if a.len() != b.len() {
+        return Ok(false);
+    }
+    for (a, b) in a.iter().zip(&b) {
+        if !equal(interp, a, b)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn equal_mappings(interp: &mut Interp<'_>, a: &Value, b: &Value) -> Result<bool> {
@@ -85,17 +89,21 @@ pub(in super::super) fn order(interp: &mut Interp<'_>, a: &Value, b: &Value) -> 
         return Ok(numbers(a, b).unwrap_or(Ordering::Equal));
     }
     if a.is_list() && b.is_list() {
-        let (a, b) = (interp.items(a)?, interp.items(b)?);
-        for (a, b) in a.iter().zip(&b) {
-            if !equal(interp, a, b)? {
-                return order(interp, a, b);
-            }
-        }
-        return Ok(a.len().cmp(&b.len()));
+        return interp.inside(|interp| order_lists(interp, a, b));
     }
     if let (Value::DateTime(a), Value::DateTime(b)) = (a, b) {
         return Ok(a.cmp(b));
     }
     Err(TemplateError::failed(format!("{} and {} have no order", a.kind_text(), b.kind_text()))
         .hinted("convert one of them, for example with `| int`"))
+}
+
+fn order_lists(interp: &mut Interp<'_>, a: &Value, b: &Value) -> Result<Ordering> {
+    let (a, b) = (interp.items(a)?, interp.items(b)?);
+    for (a, b) in a.iter().zip(&b) {
+        if !equal(interp, a, b)? {
+            return order(interp, a, b);
+        }
+    }
+    Ok(a.len().cmp(&b.len()))
 }

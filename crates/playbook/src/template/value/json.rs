@@ -36,6 +36,10 @@ pub(in super::super) fn from_json(json: &Json) -> Value {
 /// # Errors
 /// When it holds something missing, or something that is not data.
 pub(in super::super) fn to_json(interp: &mut Interp<'_>, value: &Value) -> Result<Json> {
+    interp.inside(|interp| convert(interp, value))
+}
+
+fn convert(interp: &mut Interp<'_>, value: &Value) -> Result<Json> {
     Ok(match value {
         Value::Undefined(missing) => return Err(missing.error()),
         Value::Omit => Json::String(OMIT.to_owned()),

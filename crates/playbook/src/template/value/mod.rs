@@ -101,7 +101,9 @@ impl Value {
 
     /// A missing variable.
     pub(super) fn missing_variable(name: &str) -> Self {
-        Self::missing(format!("`{name}` is undefined"))
+        let mut missing = Missing::new(format!("`{name}` is undefined"));
+        missing.word = Some(name.to_owned());
+        Self::Undefined(Rc::new(missing))
     }
 
     /// A missing attribute or item of `owner`.
@@ -222,14 +224,18 @@ impl Missing {
         if let Some(cause) = &self.cause {
             return cause.clone();
         }
-        let error = TemplateError::new(ErrorKind::Undefined, self.what.clone());
-        let (Some(word), Some(owner)) = (&self.word, &self.known) else { return error };
-        let names = match owner {
-            Value::Dict(map) => map.borrow().keys().filter_map(|key| key.as_str().map(str::to_owned)).collect(),
-            Value::Source(source) => source.member_names(),
-            _ => Vec::new(),
+        let mut error = TemplateError::new(ErrorKind::Undefined, self.what.clone());
+        let names = match &self.known {
+            Some(Value::Dict(map)) => map.borrow().keys().filter_map(|key| key.as_str().map(str::to_owned)).collect(),
+            Some(Value::Source(source)) => source.member_names(),
+            Some(_) => Vec::new(),
+            None => {
+                // Who has all variables at hand suggests one of them.
+                error.variable.clone_from(&self.word);
+                return error;
+            }
         };
-        match nearest(word, names.iter().map(String::as_str)) {
+        match nearest(self.word.as_deref().unwrap_or_default(), names.iter().map(String::as_str)) {
             Some(name) => error.hinted(format!("did you mean `{name}`?")),
             None => error,
         }

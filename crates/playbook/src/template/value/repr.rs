@@ -39,6 +39,10 @@ impl Interp<'_> {
     }
 
     fn write_repr(&mut self, value: &Value, tuples: Tuples, out: &mut String) -> Result<()> {
+        self.inside(|interp| interp.write_any(value, tuples, out))
+    }
+
+    fn write_any(&mut self, value: &Value, tuples: Tuples, out: &mut String) -> Result<()> {
         match value {
             Value::Str(text) => quote(text, out),
             Value::List(items) => {
