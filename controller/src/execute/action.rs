@@ -196,7 +196,8 @@ fn template(task: &TaskRun<'_>, vars: &TaskVars, mut params: Map) -> Result<Prep
     let (path, content) = task.play.run.render_template(task.task, &src, vars)?;
     params.insert("content".to_owned(), content.into());
     params.insert("_name".to_owned(), base_name(&path).trim_end_matches(".j2").into());
-    Ok(Prepared::Op { module: "template".to_owned(), params, files: Vec::new() })
+    // On the host a rendered template is a file like any other.
+    Ok(Prepared::Op { module: "copy".to_owned(), params, files: Vec::new() })
 }
 
 fn copy(task: &TaskRun<'_>, mut params: Map) -> Result<Prepared, TaskFailure> {

@@ -96,12 +96,26 @@ pub(super) async fn read_node(run: &Run, node: &Node) -> Result<NodeReading, Mem
     serde_json::from_value(value).map_err(|source| MemberError::Reading { host: node.host.clone(), source })
 }
 
+/// The node's id as the inventory has it; only for hosts that can not be asked.
+fn inventory_id(run: &Run, host: &HostName) -> Option<BrokerId> {
+    let names = ["broker_id", "node_id", "myid", "zookeeper_id"];
+    names.iter().find_map(|name| run.host_text(host, name)?.trim().parse().ok()).map(BrokerId)
+}
+
 /// Asks every host which node it is. All answers are waited for, so that all problems are told together.
 pub(super) async fn discover(run: &Run, hosts: &Hosts) -> Result<BTreeMap<BrokerId, Node>, Vec<MemberError>> {
     let asked = hosts.iter().map(|host| async {
         let node = node_of(run, &host.name)?;
-        let reading = read_node(run, &node).await?;
-        match reading.node_id {
+        let id = match read_node(run, &node).await {
+            Ok(reading) => reading.node_id,
+            // A host that is down is still a member: with its id from the inventory the rules can say what its
+            // absence means. Without an id nothing can be said.
+            Err(error) => match inventory_id(run, &host.name) {
+                Some(id) => return Ok((id, node)),
+                None => return Err(error),
+            },
+        };
+        match id {
             Some(id) => Ok((id, node)),
             None => {
                 let config = node.params.get("config").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -182,7 +182,9 @@ impl Loader<'_> {
             "serial" => play.serial = self.serial(value),
             "strategy" => play.strategy = self.strategy(value),
             "rolling" => {
-                if value.as_mapping().is_some() {
+                // A template may give the whole mapping: `rolling: "{{ rolling_policy }}"`.
+                let open = value.as_str().is_some_and(crate::yaml::is_template);
+                if open || value.as_mapping().is_some() {
                     play.rolling = Some(value.clone());
                 } else if !value.is_null() {
                     self.wrong(key, "a mapping of settings", value);

@@ -1,0 +1,64 @@
+//! Scenarios on real hosts: one lab with three ZooKeeper hosts and three brokers, one scenario after another.
+//!
+//! They need root, systemd-nspawn and the packages of `tests/build.sh`; where the machine can not hold a lab, each
+//! scenario is counted as ignored and the reason is printed. `KFLEET_LAB_KEEP=1` leaves the lab up afterwards.
+
+mod faults;
+mod roll;
+mod support;
+mod tasks;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use support::Stage;
+
+type Scenario = for<'a> fn(&'a Stage) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
+
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("an_agent_that_is_down_is_unreachable_and_does_not_stop_the_others", |s| Box::pin(tasks::one_host_down(s))),
+    ("a_second_run_changes_nothing_and_check_mode_writes_nothing", |s| Box::pin(tasks::check_mode(s))),
+    ("a_killed_agent_loses_neither_output_nor_status", |s| Box::pin(faults::agent_killed(s))),
+    ("a_network_cut_of_30_s_is_told_as_reconnecting_and_loses_nothing", |s| Box::pin(faults::network_cut(s))),
+    ("the_ensemble_and_the_cluster_roll_under_load_and_no_record_is_lost", |s| Box::pin(roll::under_load(s))),
+    ("with_one_follower_held_down_no_broker_is_stopped_and_the_partitions_are_named", |s| {
+        Box::pin(roll::follower_held_down(s))
+    }),
+    ("a_controller_killed_at_each_step_resumes_and_stops_no_broker_twice", |s| Box::pin(roll::controller_killed(s))),
+    ("two_operators_can_not_roll_one_cluster", |s| Box::pin(roll::second_operator(s))),
+];
+
+fn main() -> std::process::ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One lab, one scenario at a time.
+    arguments.test_threads = Some(1);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    let wanted = SCENARIOS.iter().any(|(name, _)| !is_filtered_out(&arguments, name));
+    let stage = if arguments.list || !wanted { Err("not asked for".to_owned()) } else { runtime.block_on(Stage::set()) };
+    if let Err(why) = &stage {
+        println!("scenarios: {why}");
+    }
+    let stage = Arc::new(stage);
+    let runtime = Arc::new(runtime);
+    let trials = SCENARIOS.iter().map(|&(name, scenario)| {
+        let (stage, runtime) = (Arc::clone(&stage), Arc::clone(&runtime));
+        let ignored = stage.is_err() && !arguments.list;
+        Trial::test(name, move || match &*stage {
+            Ok(stage) => runtime.block_on(scenario(stage)).map_err(|error| Failed::from(format!("{error:#}"))),
+            Err(why) => Err(Failed::from(why.clone())),
+        })
+        .with_ignored_flag(ignored)
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if stage.is_ok() {
+        runtime.block_on(Stage::strike());
+    }
+    conclusion.exit_code()
+}
+
+fn is_filtered_out(arguments: &Arguments, name: &str) -> bool {
+    let matches = |pattern: &str| if arguments.exact { name == pattern } else { name.contains(pattern) };
+    arguments.filter.as_deref().is_some_and(|pattern| !matches(pattern))
+        || arguments.skip.iter().any(|pattern| matches(pattern))
+}

@@ -1,0 +1,163 @@
+//! Rolling restarts of real clusters.
+
+use crate::support::{QUICK, Stage, expect_code, of_kind, run_of};
+use anyhow::{Context, Result, ensure};
+use kfleet_tests::lab::Progress;
+use kfleet_tests::traffic::Traffic;
+use serde_json::Value;
+use std::time::Duration;
+
+const BROKERS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
+const ENSEMBLE: [&str; 3] = ["zk1", "zk2", "zk3"];
+
+fn rolled_hosts(events: &[Value]) -> Vec<&str> {
+    of_kind(events, "roll_node_done").filter_map(|event| event["host"].as_str()).collect()
+}
+
+/// Both clusters, with a producer that writes with `acks=all`: one stop each, controller and leader last.
+pub(crate) async fn under_load(stage: &Stage) -> Result<()> {
+    stage.lab.wait_whole(&Progress::terminal()).await?;
+    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-load")?;
+    for (cluster, hosts, unit) in [("zookeeper", ENSEMBLE, "zookeeper"), ("kafka", BROKERS, "kafka")] {
+        let before = stage.all_stops(&hosts, unit).await?;
+        let watched = stage.watch(&["roll", "restart", cluster, "-e", QUICK])?;
+        let (events, code) = watched.finish().await?;
+        ensure!(code == 0, "the roll of {cluster} ended with {code}: {:?}", events.last());
+        let after = stage.all_stops(&hosts, unit).await?;
+        let stops: Vec<usize> = before.iter().zip(&after).map(|(b, a)| a - b).collect();
+        ensure!(stops == [1, 1, 1], "each node must be stopped once: {stops:?}");
+        let planned = of_kind(&events, "roll_planned").next().context("no order")?;
+        let last = planned["order"][2][1].as_str().unwrap_or_default();
+        ensure!(last.contains("last"), "the controller or leader must be last: {planned}");
+        ensure!(rolled_hosts(&events).len() == 3, "{events:?}");
+        for done in of_kind(&events, "roll_node_done") {
+            println!(
+                "    {}: down {} ms, {} ms in all, {} ms kfleet's own",
+                done["host"].as_str().unwrap_or_default(),
+                done["down_ms"],
+                done["total_ms"],
+                done["own_ms"]
+            );
+        }
+    }
+    let outcome = traffic.finish().await?;
+    println!("    {}", outcome.text.replace('\n', "\n    "));
+    ensure!(outcome.clean, "{}", outcome.text);
+    ensure!(outcome.sent > 1000 && outcome.sent == outcome.acknowledged, "{}", outcome.text);
+    Ok(())
+}
+
+/// RF 3, min ISR 2, one follower hangs: a second stop would refuse writes, so there is none.
+pub(crate) async fn follower_held_down(stage: &Stage) -> Result<()> {
+    stage.lab.wait_whole(&Progress::terminal()).await?;
+    let held = follower(stage).await?;
+    let before = stage.all_stops(&BROKERS, "kafka").await?;
+    stage.on(held, &["systemctl", "kill", "--signal=STOP", "kafka"]).await?;
+    let outcome = roll_with_held(stage).await;
+    stage.on(held, &["systemctl", "kill", "--signal=CONT", "kafka"]).await?;
+    let (ended, waited) = outcome?;
+    expect_code(&ended, 5)?;
+    let after = stage.all_stops(&BROKERS, "kafka").await?;
+    ensure!(before == after, "a broker was stopped: {before:?} -> {after:?}");
+    ensure!(ended.stdout.contains("FAILED_SAFE"), "{}", ended.stdout);
+    ensure!(ended.stdout.contains("scenario-load-"), "the partitions are not named:\n{}", ended.stdout);
+    ensure!(ended.stdout.contains("not touched: kafka1, kafka2, kafka3"), "{}", ended.stdout);
+    println!("    refused after {} s", waited.as_secs());
+    stage.lab.wait_whole(&Progress::terminal()).await
+}
+
+/// A broker that is not the active controller, by the others' view.
+async fn follower(stage: &Stage) -> Result<&'static str> {
+    let metadata = stage.lab.metadata().await?;
+    let active = metadata.controllerid;
+    BROKERS
+        .iter()
+        .zip(1..)
+        .find(|(_, id)| *id != active)
+        .map(|(host, _)| *host)
+        .context("no broker but the controller")
+}
+
+async fn roll_with_held(stage: &Stage) -> Result<(crate::support::Ended, Duration)> {
+    // Until the hung broker is out of the in-sync sets (replica.lag.time.max.ms), the cluster looks whole.
+    let begun = tokio::time::Instant::now();
+    loop {
+        let metadata = stage.lab.metadata().await?;
+        let shrunk = metadata.topics.iter().flat_map(|topic| &topic.partitions).any(|p| p.isrs.len() < p.replicas.len());
+        if shrunk {
+            break;
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(90), "the in-sync sets did not shrink");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let begun = tokio::time::Instant::now();
+    let policy = r#"{"rolling_policy": {"patience_s": 8}}"#;
+    let ended = stage.kfleet(&["roll", "restart", "kafka", "-e", policy]).await?;
+    Ok((ended, begun.elapsed()))
+}
+
+/// The points at which the controller is killed, each on the first broker that comes there after the resume before.
+const KILL_POINTS: [(&str, &str); 8] = [
+    ("roll_planned", ""),
+    ("roll_proceed", ""),
+    ("task_started", "Stop the node"),
+    ("host_result", "Stop the node"),
+    ("host_result", "Start the node"),
+    ("roll_gate", "process"),
+    ("roll_gate", "in-sync"),
+    ("roll_node_done", ""),
+];
+
+fn is_at(event: &Value, (kind, detail): (&str, &str)) -> bool {
+    event["event"] == kind && (detail.is_empty() || event["task"]["name"] == detail || event["gate"] == detail)
+}
+
+/// SIGKILL of the controller at every step of one roll, `resume` after each.
+pub(crate) async fn controller_killed(stage: &Stage) -> Result<()> {
+    stage.lab.wait_whole(&Progress::terminal()).await?;
+    let before = stage.all_stops(&BROKERS, "kafka").await?;
+    let mut watched = stage.watch(&["roll", "restart", "kafka", "-e", QUICK])?;
+    let mut run = None;
+    let mut kills = 0;
+    for point in KILL_POINTS {
+        loop {
+            let Some(event) = watched.next().await? else { break };
+            let id = run_of(&event)?;
+            ensure!(run.get_or_insert(id.clone()) == &id, "the resumed run has another id");
+            if is_at(&event, point) {
+                kills += 1;
+                break;
+            }
+        }
+        watched.kill().await?;
+        let id = run.clone().context("no event came")?;
+        watched = stage.watch(&["resume", &id])?;
+    }
+    let (events, code) = watched.finish().await?;
+    ensure!(kills == KILL_POINTS.len(), "only {kills} of the points were reached");
+    ensure!(code == 0, "the last resume ended with {code}: {:?}", events.last());
+    let after = stage.all_stops(&BROKERS, "kafka").await?;
+    let stops: Vec<usize> = before.iter().zip(&after).map(|(b, a)| a - b).collect();
+    ensure!(stops == [1, 1, 1], "after {kills} kills each broker must have been stopped once: {stops:?}");
+    println!("    {kills} kills, stops {stops:?}");
+    Ok(())
+}
+
+/// While one run holds the cluster, a second one is refused and told who holds it.
+pub(crate) async fn second_operator(stage: &Stage) -> Result<()> {
+    stage.lab.wait_whole(&Progress::terminal()).await?;
+    let mut first = stage.watch(&["roll", "restart", "zookeeper", "-e", QUICK])?;
+    let mut run = String::new();
+    while let Some(event) = first.next().await? {
+        run = run_of(&event)?;
+        if event["event"] == "roll_proceed" {
+            break;
+        }
+    }
+    let second = stage.kfleet(&["roll", "restart", "zookeeper", "-e", QUICK]).await?;
+    expect_code(&second, 5)?;
+    ensure!(second.stdout.contains(&run), "the holder is not named:\n{}", second.stdout);
+    let (events, code) = first.finish().await?;
+    ensure!(code == 0, "the first roll ended with {code}: {:?}", events.last());
+    Ok(())
+}
