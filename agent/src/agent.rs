@@ -57,7 +57,7 @@ pub async fn serve(config: Config) -> Result<(), AgentError> {
     files::replace(&config.state_dir.join("listen"), format!("{address}\n").as_bytes(), Durable::No)?;
     tracing::info!(%address, incarnation = about.incarnation, version = env!("CARGO_PKG_VERSION"), "serving");
     let keep = Retention {
-        age: Duration::from_secs(config.limits.spool_days * 86_400),
+        age: Duration::from_secs(config.limits.spool_days.saturating_mul(86_400)),
         total_bytes: config.limits.spool_bytes,
     };
     tokio::select! {

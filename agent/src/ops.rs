@@ -26,7 +26,7 @@ mod table;
 pub use command::CommandSettings;
 pub(crate) use context::Context;
 pub use entry::{Cancel, Entry, Identity, Stop};
-pub use follow::Follower;
+pub use follow::{FollowError, Follower};
 pub use observe::ObserveError;
 
 use crate::journal::cache::Cache;
@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use table::Table;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// So many reading ops run beside each other; a controller asks a host a few things at a time.
@@ -47,6 +48,9 @@ const READERS: usize = 16;
 
 /// So many ops may wait. More are a mistake of the caller, who hears so at once.
 const MAX_WAITING: usize = 64;
+
+/// Said of an op that has not begun when the agent stops.
+const STOPPING: &str = "the agent is stopping";
 
 /// Why an op is not taken at all. (A refusal by rule is an end of the op, not one of these.)
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +100,10 @@ struct Core {
     table: Mutex<Table>,
     writing: Arc<Semaphore>,
     reading: Arc<Semaphore>,
+    /// All tasks of ops. They end with the runtime: what must outlive the agent is a process of its own.
     tasks: TaskTracker,
+    /// Cancelled when the agent stops.
+    closing: CancellationToken,
 }
 
 impl Ops {
@@ -115,6 +122,7 @@ impl Ops {
             writing: Arc::new(Semaphore::new(1)),
             reading: Arc::new(Semaphore::new(READERS)),
             tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
         }));
         ops.recover();
         ops
@@ -135,17 +143,17 @@ impl Ops {
         let mut table = self.table();
         if let Some(entry) = table.ops.get(&op.op_id) {
             same(&op.op_id, &entry.id.digest, &digest)?;
-            if !entry.end().is_some_and(|end| nothing_done(&end)) {
+            if !entry.end().is_some_and(|end| EndKind::from(&*end).nothing_done()) {
                 return Ok(entry.clone());
             }
             table.forget(&op.op_id);
         } else if let Some(entry) = self.known(&op.op_id)? {
             same(&op.op_id, &entry.id.digest, &digest)?;
-            if !entry.end().is_some_and(|end| nothing_done(&end)) {
+            if !entry.end().is_some_and(|end| EndKind::from(&*end).nothing_done()) {
                 return Ok(entry);
             }
         }
-        if table.stopping {
+        if self.0.closing.is_cancelled() {
             return Err(SubmitError::Stopping);
         }
         if table.waiting >= MAX_WAITING {
@@ -234,9 +242,10 @@ impl Ops {
         };
         let what = if entry.mutating { "the host's running op" } else { "a place among the host's running ops" };
         tokio::select! {
-            // All three are cancel safe: a permit that was not taken goes to the next in the queue.
+            () = self.0.closing.cancelled() => Err(OpEnd::Refused { why: STOPPING.to_owned() }),
+            // All are cancel safe: a permit that was not taken goes to the next in the queue.
             permit = places.clone().acquire_owned() => {
-                permit.map_err(|_| OpEnd::Refused { why: "the agent is stopping".to_owned() })
+                permit.map_err(|_| OpEnd::Refused { why: STOPPING.to_owned() })
             }
             () = cancelled => Err(OpEnd::Refused { why: format!("cancelled while it waited for {what} to end") }),
             () = tokio::time::sleep_until(entry.deadline().into()) => {
@@ -274,6 +283,9 @@ impl Ops {
     /// Called once the op knows that it must change something, before it does. An op that finds nothing to change never comes
     /// here and costs no sync: had the host crashed, running it again would do no more than it did the first time.
     fn accept(&self, entry: &Entry, op: &Op) -> Result<(), String> {
+        if self.0.closing.is_cancelled() {
+            return Err(STOPPING.to_owned());
+        }
         // A higher lease may have come while the op was reading.
         if let Some(lease) = &op.lease
             && let Some(seen) = self.0.journal.generation(&lease.cluster).filter(|&seen| seen > lease.generation)
@@ -301,7 +313,7 @@ impl Ops {
     /// Records an end, then tells of it.
     fn finish(&self, entry: &Entry, mut end: OpEnd) {
         // Nothing was done, and the id may be submitted again: there is nothing to remember.
-        let forgettable = nothing_done(&end) && !entry.effects();
+        let forgettable = EndKind::from(&end).nothing_done() && !entry.effects();
         if !forgettable {
             let finished = Finished {
                 op_id: entry.id.op_id.clone(),
@@ -323,6 +335,10 @@ impl Ops {
     }
 
     fn ended(&self, entry: &Entry, end: OpEnd) {
+        // A refusal would be final for the caller; this op is to be submitted again to the next agent.
+        if self.0.closing.is_cancelled() && EndKind::from(&end).nothing_done() {
+            return entry.abandon();
+        }
         tracing::debug!(op = %entry.id.op_id, run = %entry.id.run_id, module = entry.id.module, end = EndKind::from(&end).word());
         let bytes = kfleet_proto::convert::json_bytes(&end).len();
         entry.set_end(end);
@@ -331,14 +347,14 @@ impl Ops {
 
     /// Takes no more ops.
     pub fn close(&self) {
-        self.table().stopping = true;
+        self.0.closing.cancel();
         self.0.tasks.close();
     }
 
     /// Whether an op runs that would be cut in the middle if the agent ended now. Commands are none of them: they go on.
     #[must_use]
     pub fn busy(&self) -> bool {
-        self.table().ops.values().any(|entry| entry.mutating && entry.end().is_none() && !entry.in_command())
+        self.table().ops.values().any(|entry| entry.effects() && entry.end().is_none() && !entry.in_command())
     }
 
     /// The newest ops, as `Observe` gives them: those in memory that are not over, then the journal's.
@@ -372,14 +388,6 @@ impl Ops {
     pub fn clean_spools(&self, keep: &spool::Retention) -> Result<(), StateError> {
         let is_over = |op_id: &OpId| self.table().ops.get(op_id).is_none_or(|entry| entry.end().is_some());
         spool::clean(&self.0.settings.ops_dir, keep, is_over)
-    }
-}
-
-/// Nothing was done under this id, so it is free to be tried again: with a newer lease, or more space on the disk.
-fn nothing_done(end: &OpEnd) -> bool {
-    match end {
-        OpEnd::Refused { .. } | OpEnd::Expired { .. } => true,
-        OpEnd::Done { .. } | OpEnd::Failed { .. } | OpEnd::Unknown { .. } => false,
     }
 }
 

@@ -28,6 +28,7 @@ use output::Output;
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -45,6 +46,9 @@ const SMALL_PIECE: usize = 16 * 1024;
 
 /// How long output is still read after the command itself ended while a child of it keeps the pipe open.
 const LEFT_BEHIND: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether all that a command started is gone, once it was asked to end.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long a process may take to go after SIGKILL; beyond it, it hangs in the kernel (a dead disk or network mount).
 const KILLED_LIMIT: Duration = Duration::from_secs(5);
@@ -77,17 +81,33 @@ fn supervise(spool: &SpoolDir) -> Result<(), StateError> {
     let exit = match start(spool, &spec) {
         Ok(Running { child, stdout, stderr }) => {
             let command = process_id(child.id().cast_signed()).ok();
-            let watch = Watch::new(child, stdout, stderr, output, &spec);
+            let watch = Watch::new(child, stdout, stderr, output, &spec)?;
             // Only now may the agent send signals: before, one would have ended this process alone.
-            tell(&Pids { shim, command })?;
-            watch?.run(spool, &started)?
+            if let Err(error) = tell(&Pids { shim, command }) {
+                // Nobody could find the command again.
+                watch.signal(Signal::SIGKILL, Ending::No);
+                return Err(error);
+            }
+            watch.run(spool, &started)?
         }
         Err(why) => {
-            output.finish()?;
+            output.finish(Durable::No)?;
             started.exit(None, Some(why), None, 0)
         }
     };
-    files::replace(&spool.file("exit"), &json(&exit), Durable::Yes)
+    files::replace(&spool.file("exit"), &json(&exit), durability())
+}
+
+/// A living agent reads the end within milliseconds and makes the result safe in its own journal before it tells of it. Only
+/// when there is none, the shim has to do so; a sync of much output costs more than most commands.
+fn durability() -> Durable {
+    let stdout = io::stdout();
+    let file = stdout.as_fd().try_clone_to_owned().map(File::from);
+    let is_pipe = file.and_then(|file| file.metadata()).is_ok_and(|meta| meta.file_type().is_fifo());
+    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    // An error on a pipe's writing end means that nobody holds the reading one.
+    let has_reader = poll(&mut fds, PollTimeout::ZERO) == Ok(0);
+    if is_pipe && has_reader { Durable::No } else { Durable::Yes }
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
@@ -244,13 +264,13 @@ impl Watch {
             self.reap(&path)?;
             self.read_output().map_err(StateError::io("read the output for", &path))?;
             self.end_if_due(asked);
-            if let Some((rc, _)) = self.over.filter(|(_, at)| self.is_drained(*at)) {
+            let gave_up = matches!(self.ending, Ending::Killed(_, at) if at.elapsed() > KILLED_LIMIT);
+            if let Some((rc, _)) = self.over.filter(|(_, at)| self.is_drained(*at))
+                && (gave_up || !self.is_ending())
+            {
                 return self.finish(spool, started, Some(rc), None);
             }
-            if let Ending::Killed(_, at) = self.ending
-                && at.elapsed() > KILLED_LIMIT
-                && self.over.is_none()
-            {
+            if gave_up {
                 let why =
                     "did not end though it was killed: it hangs in the kernel, look at the host's disks and mounts";
                 return self.finish(spool, started, None, Some(why.to_owned()));
@@ -265,7 +285,7 @@ impl Watch {
         rc: Option<i32>,
         error: Option<String>,
     ) -> Result<Exit, StateError> {
-        let dropped = self.output.finish()?;
+        let dropped = self.output.finish(durability())?;
         let stopped = match self.ending {
             Ending::No => None,
             Ending::Asked(why, _) | Ending::Killed(why, _) => Some(why),
@@ -298,7 +318,10 @@ impl Watch {
             Ending::Asked(_, at) => (at + self.grace).saturating_duration_since(now),
             Ending::Killed(_, at) => (at + KILLED_LIMIT).saturating_duration_since(now),
         };
-        let drained = self.over.map(|(_, at)| (at + LEFT_BEHIND).saturating_duration_since(now));
+        let drained = self.over.map(|(_, at)| match self.ending {
+            Ending::No => (at + LEFT_BEHIND).saturating_duration_since(now),
+            Ending::Asked(..) | Ending::Killed(..) => LOOK,
+        });
         // One millisecond more than due, or the rounding down would spin for the last one.
         drained.map_or(ending, |left| left.min(ending)) + Duration::from_millis(1)
     }
@@ -369,9 +392,14 @@ impl Watch {
         closed || (self.quiet && over.elapsed() > LEFT_BEHIND) || over.elapsed() > 20 * LEFT_BEHIND
     }
 
+    /// The command was asked to end, and something that it started has not followed it yet.
+    fn is_ending(&self) -> bool {
+        self.ending != Ending::No && processes::has_members(self.session)
+    }
+
     fn end_if_due(&mut self, asked: bool) {
         let now = Instant::now();
-        if self.over.is_some() {
+        if self.over.is_some() && self.ending == Ending::No {
             return;
         }
         self.ending = match self.ending {
@@ -383,7 +411,9 @@ impl Watch {
     }
 
     fn signal(&self, signal: Signal, next: Ending) -> Ending {
-        processes::signal_session(self.session, self.child.id().cast_signed(), signal);
+        // Once the command itself was reaped, its number may be another's.
+        let group = self.over.is_none().then(|| self.child.id().cast_signed());
+        processes::signal_session(self.session, group, signal);
         next
     }
 }

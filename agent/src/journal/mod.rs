@@ -230,6 +230,10 @@ impl Journal {
         let mut state = self.lock();
         state.usable()?;
         let lsn = state.append(&Record::Accepted(Box::new(accepted.clone())))?;
+        // An id under which nothing was done may come again; what is known of it is from now on that it runs.
+        if state.finished.remove(&accepted.op_id).is_some() {
+            state.order.retain(|id| *id != accepted.op_id);
+        }
         state.open.insert(accepted.op_id.clone(), accepted);
         drop(state);
         self.sync(lsn)
@@ -407,7 +411,7 @@ impl Journal {
         if state.current.written() < self.limits.file_bytes {
             return Ok(());
         }
-        match state.compact(&self.dir, &self.boot, self.limits.keep_ops) {
+        match state.compact(&self.dir, &self.boot, &self.limits) {
             // A full disk is no reason to fail an op: the file goes on in its reserve and the next op tries again.
             Err(error) if error.is_full() => {
                 tracing::warn!(error = error::chain(&error), "the journal could not be compacted");
@@ -468,10 +472,23 @@ impl State {
         }
     }
 
+    /// How many of the newest ops stay. They fill at most half of the new file, or the next one would follow at once.
+    fn staying(&self, limits: &JournalLimits) -> usize {
+        let sizes =
+            self.order.iter().rev().filter_map(|id| self.finished.get(id)).map(|place| place.at.end - place.at.start);
+        let mut room = limits.file_bytes / 2;
+        let fitting = sizes.take_while(|&size| {
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        });
+        fitting.take(limits.keep_ops).count()
+    }
+
     /// Begins the next file with all that still matters. Old ops are in the table before they leave the journal, so a
     /// crash between any two steps finds each op in at least one of the two.
-    fn compact(&mut self, dir: &Path, boot: &Record, keep_ops: usize) -> Result<(), StateError> {
-        let leaving: Vec<OpId> = self.order.iter().take(self.order.len().saturating_sub(keep_ops)).cloned().collect();
+    fn compact(&mut self, dir: &Path, boot: &Record, limits: &JournalLimits) -> Result<(), StateError> {
+        let leaving: Vec<OpId> = self.order.iter().take(self.order.len() - self.staying(limits)).cloned().collect();
         let old = leaving.iter().filter_map(|id| self.finished.get(id)).filter_map(|place| {
             let end = place.summary.end?;
             Some(OldOp::new(&place.summary.op_id, end, place.summary.unix_ms))
@@ -587,10 +604,15 @@ impl Loader {
                 *highest = generation.max(*highest);
             }
             Record::Accepted(accepted) => {
-                // The copy in a newer file must not reopen an op that an older file already ended.
-                if !self.finished.contains_key(&accepted.op_id) {
-                    self.open.insert(accepted.op_id.clone(), *accepted);
+                // An id under which nothing was done came again. Any other end is final.
+                let end = self.finished.get(&accepted.op_id).and_then(|place| place.summary.end);
+                if !end.is_none_or(EndKind::nothing_done) {
+                    return;
                 }
+                if self.finished.remove(&accepted.op_id).is_some() {
+                    self.order.retain(|id| *id != accepted.op_id);
+                }
+                self.open.insert(accepted.op_id.clone(), *accepted);
             }
             Record::Finished(finished) => {
                 self.open.remove(&finished.op_id);

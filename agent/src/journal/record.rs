@@ -180,6 +180,15 @@ impl EndKind {
         }
     }
 
+    /// Nothing was done under the id, so it may be tried again: with a newer lease, or more space on the disk.
+    #[must_use]
+    pub fn nothing_done(self) -> bool {
+        match self {
+            Self::Refused | Self::Expired => true,
+            Self::Done | Self::Failed | Self::Unknown => false,
+        }
+    }
+
     /// The word for people.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -11,7 +11,8 @@
 //! | `spec.json`, `stdin` | agent | what to run; gone as soon as the shim has read it |
 //! | `shim.pid` | shim | its process and the command's, with their start times |
 //! | `tail.0`, `tail.1` | shim | the newest output when there was more than the cap; moved into `events` at the end |
-//! | `exit` | shim | how the command ended, synced before it gets its name |
+//! | `secret` | agent | nothing; its presence says that the output may hold secrets |
+//! | `exit` | shim | how the command ended; synced before it gets its name when no agent is there to do better |
 //! | `end.json` | journal | an end that is too large for the journal |
 //!
 //! Not here: processes (`shim`), and who reads when (`ops`).
@@ -365,8 +366,10 @@ impl Reader {
     }
 
     fn frames(&mut self, max_bytes: usize, limit: u64, mut each: impl FnMut(&[u8])) -> Result<u64, StateError> {
+        let size = self.file.metadata().map_err(StateError::io("look at", &self.path))?.len();
+        let there = usize::try_from(size.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         // At least one whole frame must fit, or a large one would never be read.
-        let mut buffer = vec![0; max_bytes.max(MAX_PIECE + 64)];
+        let mut buffer = vec![0; there.min(max_bytes.max(MAX_PIECE + 64))];
         let mut filled = 0;
         while filled < buffer.len() {
             let read = self.file.read_at(&mut buffer[filled..], self.offset + filled as u64);
@@ -465,6 +468,9 @@ pub fn collect(spool: &SpoolDir, max_bytes: usize) -> Result<Collected, StateErr
     Ok(out)
 }
 
+/// Output of ops with secrets stays only as long as a controller may need to come back for it.
+const SECRET_AGE: Duration = Duration::from_secs(3600);
+
 /// How long spools stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -490,15 +496,16 @@ pub fn clean(
         let Some(op_id) = op_id.filter(|op_id| is_over(op_id)) else { continue };
         let spool = SpoolDir::new(ops_dir, &op_id);
         let (changed, bytes) = spool.size();
-        spools.push((changed, bytes, spool));
+        let age = if spool.file("secret").exists() { SECRET_AGE.min(keep.age) } else { keep.age };
+        spools.push((changed, bytes, age, spool));
     }
     spools.sort_by_key(|(changed, ..)| std::cmp::Reverse(*changed));
     let mut total = 0;
     let now = SystemTime::now();
-    for (changed, bytes, spool) in spools {
+    for (changed, bytes, limit, spool) in spools {
         total += bytes;
         let age = now.duration_since(changed).unwrap_or_default();
-        if age <= keep.age && total <= keep.total_bytes {
+        if age <= limit && total <= keep.total_bytes {
             continue;
         }
         if let Err(error) = spool.remove() {
@@ -626,7 +633,14 @@ mod tests {
             names.into_iter().filter(|name| SpoolDir::new(dir.path(), &id(name)).has_events()).collect::<Vec<_>>()
         };
         let day = Duration::from_secs(24 * 3600);
+        let secret = SpoolDir::new(dir.path(), &id("e-secret"));
+        std::fs::create_dir(secret.path()).unwrap();
+        for name in ["events", "secret"] {
+            let file = File::create(secret.file(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(2 * 3600)).unwrap();
+        }
         assert_eq!(left(Retention { age: day, total_bytes: 100_000 }), ["b-running", "c-large", "d-new"]);
         assert_eq!(left(Retention { age: day, total_bytes: 1000 }), ["b-running", "d-new"]);
+        assert!(!secret.has_events(), "output with secrets goes after an hour");
     }
 }

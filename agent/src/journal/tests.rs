@@ -150,6 +150,45 @@ fn compaction_keeps_new_ops_whole_and_old_ones_by_their_end() {
 }
 
 #[test]
+fn an_id_that_was_refused_and_comes_again_is_open_again_also_after_restart_and_compaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = small(dir.path());
+    journal.accept(accepted("again")).unwrap();
+    journal.finish(Finished { end: OpEnd::Refused { why: "x".into() }, ..finished("again", "") }).unwrap();
+    journal.accept(accepted("again")).unwrap();
+    let is_open = |journal: &Journal| matches!(journal.find(&id("again")).unwrap(), Some(Known::Open(_)));
+    assert!(is_open(&journal));
+    drop(journal);
+    let journal = small(dir.path());
+    assert!(is_open(&journal));
+    for n in 0..100 {
+        journal.finish(finished(&format!("op-{n}"), "x")).unwrap();
+    }
+    drop(journal);
+    let journal = small(dir.path());
+    assert!(is_open(&journal));
+    journal.finish(finished("again", "")).unwrap();
+    drop(journal);
+    let journal = small(dir.path());
+    assert!(is_finished(&journal, "again"));
+    assert!(journal.open_ops().is_empty());
+}
+
+#[test]
+fn large_records_do_not_make_every_write_a_compaction() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = JournalLimits { file_bytes: 100_000, keep_ops: 1000, min_free_bytes: 0 };
+    let journal = Journal::open(dir.path(), limits, "boot").unwrap();
+    for n in 0..60 {
+        journal.finish(finished(&format!("op-{n}"), &"x".repeat(5_000))).unwrap();
+    }
+    let newest = *log::numbers(&dir.path().join("journal")).unwrap().last().unwrap();
+    assert!((3..15).contains(&newest), "300 KB in files of 100 KB: {newest} files");
+    assert!(is_finished(&journal, "op-59") && is_finished(&journal, "op-55"));
+    assert!(matches!(journal.find(&id("op-0")).unwrap(), Some(Known::Old(_))));
+}
+
+#[test]
 fn a_damaged_new_file_loses_nothing_that_the_one_before_has() {
     let dir = tempfile::tempdir().unwrap();
     let journal = small(dir.path());

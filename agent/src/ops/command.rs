@@ -250,6 +250,9 @@ fn ended(spool: &SpoolDir, settings: &CommandSettings) -> Result<Ended, StateErr
         };
         return Ok(Ended::Unknown(why.to_owned()));
     };
+    if let (None, Some(error), Some(_)) = (exit.rc, &exit.error, exit.stopped) {
+        return Ok(Ended::Unknown(format!("the command {error}")));
+    }
     let collected = spool::collect(spool, settings.result_output_bytes)?;
     let end = CommandEnd {
         rc: exit.rc.unwrap_or(-1),

@@ -84,6 +84,8 @@ struct Log {
     memory: Vec<OpEvent>,
     spool: Option<SpoolDir>,
     end: Option<Arc<OpEnd>>,
+    /// The agent stops, and the op has neither begun nor an end.
+    abandoned: bool,
     /// It had begun to change the host.
     effects: bool,
     /// It waits for a command that goes on without the agent.
@@ -142,7 +144,14 @@ impl Entry {
             mutating: true,
             unix_ms: files::unix_ms(),
             deadline: Instant::now() + left,
-            log: Mutex::new(Log { memory, in_command: spool.is_some(), spool, effects: true, end: None }),
+            log: Mutex::new(Log {
+                memory,
+                in_command: spool.is_some(),
+                spool,
+                effects: true,
+                end: None,
+                abandoned: false,
+            }),
             grown: watch::Sender::new(0),
             stop: Mutex::default(),
             stopped: Condvar::new(),
@@ -257,6 +266,17 @@ impl Entry {
         self.touch();
     }
 
+    /// Whether the agent stops without this op having begun.
+    pub(super) fn is_abandoned(&self) -> bool {
+        lock(&self.log).abandoned
+    }
+
+    /// The agent stops: readers are sent away, and the next agent will not know the op, so it can be submitted again.
+    pub(super) fn abandon(&self) {
+        lock(&self.log).abandoned = true;
+        self.touch();
+    }
+
     /// The op begins.
     pub(super) fn started(&self) {
         lock(&self.log).memory.push(OpEvent { seq: 0, kind: OpEventKind::Started });
@@ -302,6 +322,15 @@ impl Entry {
                 // The end is kept beside the events, never among them.
                 OpEventKind::Finished(_) => {}
             }
+        }
+        if self.id.no_log {
+            let path = spool.file("secret");
+            files::private()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&path)
+                .map_err(StateError::io("create", &path))?;
         }
         log.spool = Some(spool.clone());
         log.memory = Vec::new();

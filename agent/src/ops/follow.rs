@@ -8,6 +8,7 @@
 use super::blocking;
 use super::entry::{Entry, View};
 use crate::journal::StateError;
+use crate::journal::error::chain;
 use crate::journal::spool::{Reader, SpoolDir};
 use kfleet_model::{OpEnd, OpEvent, OpEventKind};
 use std::sync::Arc;
@@ -18,6 +19,17 @@ const BATCH_BYTES: usize = 256 * 1024;
 
 /// Events of memory in one batch.
 const BATCH_EVENTS: usize = 64;
+
+/// Why an op can not be followed further.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The spool can not be read.
+    #[error("failed to {}", chain(.0))]
+    State(#[from] StateError),
+    /// The agent stops before the op has begun.
+    #[error("the agent is stopping and the op has not begun; submit it again when the agent is back")]
+    Stopping,
+}
 
 /// One reader of one op.
 #[derive(Debug)]
@@ -40,11 +52,11 @@ impl Follower {
     /// The next events, waiting for them; none after `finished`.
     ///
     /// # Errors
-    /// When the spool can not be read.
+    /// When the spool can not be read, or the agent stops.
     ///
     /// # Cancellation
     /// Dropping the future loses nothing: the place moves only with what is returned.
-    pub async fn next(&mut self) -> Result<Option<Vec<OpEvent>>, StateError> {
+    pub async fn next(&mut self) -> Result<Option<Vec<OpEvent>>, FollowError> {
         while !self.over {
             // Seen before the look, so that what comes during it wakes the wait below.
             self.grown.borrow_and_update();
@@ -60,6 +72,9 @@ impl Follower {
             if let Some(end) = end {
                 self.over = true;
                 return Ok(Some(vec![self.finished(&end)]));
+            }
+            if self.entry.is_abandoned() {
+                return Err(FollowError::Stopping);
             }
             // The sender lives in the entry that this reader holds.
             if self.grown.changed().await.is_err() {

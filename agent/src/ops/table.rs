@@ -20,8 +20,6 @@ pub(super) struct Table {
     ended_bytes: usize,
     /// How many wait for their place.
     pub(super) waiting: usize,
-    /// No more are taken.
-    pub(super) stopping: bool,
 }
 
 impl Table {

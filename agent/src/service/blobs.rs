@@ -50,7 +50,8 @@ pub(super) async fn put(
 ) -> Result<v1::PutBlobResponse, Status> {
     let first = next(&mut stream).await?.ok_or_else(|| Status::invalid_argument("the transfer has no piece"))?;
     let (id, total) = (id(&first.sha256)?, first.total_bytes);
-    if let Have::Whole(stored_bytes) = cache.have(&id) {
+    let (asked, wanted) = (cache.clone(), id.clone());
+    if let Have::Whole(stored_bytes) = blocking(move || asked.have(&wanted)).await {
         return Ok(v1::PutBlobResponse { stored_bytes });
     }
     let (pieces, incoming) = mpsc::channel(PIECES);

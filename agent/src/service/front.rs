@@ -59,7 +59,7 @@ fn follow(entry: Arc<Entry>, from: u64) -> Messages<v1::OpEvent> {
             match follower.next().await {
                 Ok(Some(events)) => waiting.extend(events.into_iter().flat_map(convert::op_events)),
                 Ok(None) => return Ok(None),
-                Err(error) => return Err(status::state(&error)),
+                Err(error) => return Err(status::follow(&error)),
             }
         }
     }))

@@ -16,7 +16,7 @@ use crate::collect::CollectError;
 use crate::host::HostError;
 use crate::journal::cache::BlobError;
 use crate::journal::error::{StateError, chain};
-use crate::ops::{ObserveError, SubmitError};
+use crate::ops::{FollowError, ObserveError, SubmitError};
 use kfleet_proto::convert::ConvertError;
 use tonic::Status;
 
@@ -38,6 +38,14 @@ pub(super) fn submit(error: &SubmitError) -> Status {
         SubmitError::TooMany => Status::resource_exhausted(error.to_string()),
         SubmitError::Stopping => Status::unavailable(error.to_string()),
         SubmitError::State(inner) => state(inner),
+    }
+}
+
+/// An op that can not be followed further.
+pub(super) fn follow(error: &FollowError) -> Status {
+    match error {
+        FollowError::State(inner) => state(inner),
+        FollowError::Stopping => Status::unavailable(error.to_string()),
     }
 }
 

@@ -6,7 +6,7 @@
 //! they are given, and disk use is bounded whatever the command writes.
 
 use crate::journal::StateError;
-use crate::journal::files;
+use crate::journal::files::{self, Durable};
 use crate::journal::spool::{self, Piece, SpoolDir, Writer};
 use kfleet_model::OutputStream;
 use std::fs::File;
@@ -62,8 +62,8 @@ impl Output {
         tail.push(stream, rest)
     }
 
-    /// Puts the end behind the beginning and makes all of it safe; gives the number of bytes that were left out.
-    pub(super) fn finish(mut self) -> Result<u64, StateError> {
+    /// Puts the end behind the beginning; gives the number of bytes that were left out.
+    pub(super) fn finish(mut self, durable: Durable) -> Result<u64, StateError> {
         let mut dropped = self.lost;
         let outcome = self.append_tail(&mut dropped);
         if dropped > 0 && self.lost > 0 {
@@ -76,6 +76,7 @@ impl Output {
         match outcome {
             Err(error) if error.is_full() => Ok(dropped),
             Err(error) => Err(error),
+            Ok(()) if durable == Durable::No => Ok(dropped),
             Ok(()) => self.writer.sync().map(|()| dropped),
         }
     }
@@ -154,7 +155,7 @@ mod tests {
         for n in 0..lines {
             output.push(OutputStream::Stdout, format!("{n:06}\n").as_bytes());
         }
-        let dropped = output.finish().unwrap();
+        let dropped = output.finish(Durable::Yes).unwrap();
         let mut reader = spool::Reader::open(&spool).unwrap();
         let (mut text, mut notes) = (String::new(), Vec::new());
         for event in reader.next_batch(1 << 24).unwrap() {

@@ -1,7 +1,6 @@
 //! Processes by number and start time, and signals to a command with all that it started.
 
 use crate::journal::spool::{Pids, ProcessId};
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::io;
@@ -52,24 +51,34 @@ pub fn signal_shim(pids: &Pids) -> bool {
 /// Kills what is left of a command whose shim is gone.
 pub fn signal_group(pids: &Pids) {
     if let Some(command) = pids.command.filter(|&command| is_alive(command)) {
-        signal_session(pids.shim.pid, command.pid, Signal::SIGKILL);
+        signal_session(pids.shim.pid, Some(command.pid), Signal::SIGKILL);
     }
 }
 
 /// Sends a signal to a command's group and to everything else in the shim's session but the shim: `timeout` and shells
 /// with job control put their children into groups of their own.
-pub(super) fn signal_session(session: i32, group: i32, signal: Signal) {
-    // Gone already is what was wanted; nothing else can fail for root.
-    if matches!(killpg(Pid::from_raw(group), signal), Err(Errno::EPERM)) {
-        return;
+pub(super) fn signal_session(session: i32, group: Option<i32>, signal: Signal) {
+    if let Some(group) = group {
+        // The group at once, so that none of its processes can start another in between. Gone already is what was wanted.
+        killpg(Pid::from_raw(group), signal).ok();
     }
-    let Ok(processes) = std::fs::read_dir("/proc") else { return };
-    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for pid in pids.filter(|&pid| pid != session && pid != group) {
-        if stat(pid).is_ok_and(|stat| stat.session == session) && kill(Pid::from_raw(pid), signal).is_err() {
-            continue;
-        }
+    for pid in members(session).filter(|&pid| Some(pid) != group) {
+        // It may have gone since it was seen.
+        kill(Pid::from_raw(pid), signal).ok();
     }
+}
+
+/// Whether anything but the shim runs in its session.
+pub(super) fn has_members(session: i32) -> bool {
+    members(session).next().is_some()
+}
+
+/// The processes of a session but its leader, the shim.
+fn members(session: i32) -> impl Iterator<Item = i32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(move |&pid| pid != session)
+        .filter(move |&pid| stat(pid).is_ok_and(|stat| stat.session == session && !stat.zombie))
 }
 
 #[cfg(test)]
