@@ -19,7 +19,7 @@ const INLINE_BYTES: u64 = 128 * 1024;
 pub const ACTIONS: &[&str] = &["assert", "debug", "fail", "include_vars", "pause", "set_fact"];
 
 /// What a task became.
-pub enum Prepared {
+pub(super) enum Prepared {
     /// It is done: the controller did it.
     Ended(Box<TaskResult>),
     /// Wait so long.
@@ -45,7 +45,7 @@ impl Prepared {
 ///
 /// # Errors
 /// When a file is missing, a template fails or a parameter makes no sense.
-pub fn prepare(
+pub(super) fn prepare(
     task: &TaskRun<'_>,
     host: &RunHost,
     vars: &TaskVars,
@@ -247,14 +247,14 @@ fn base_name(path: &str) -> &str {
 
 /// Hashes each of the controller's files once in a run.
 #[derive(Debug, Default)]
-pub struct Hashes(std::sync::Mutex<std::collections::BTreeMap<PathBuf, String>>);
+pub(super) struct Hashes(std::sync::Mutex<std::collections::BTreeMap<PathBuf, String>>);
 
 impl Hashes {
     /// The SHA-256 of a file.
     ///
     /// # Errors
     /// When it can not be read.
-    pub fn of(&self, path: &std::path::Path) -> std::io::Result<String> {
+    pub(super) fn of(&self, path: &std::path::Path) -> std::io::Result<String> {
         // Held while hashing, on purpose: the other hosts wait for this one hash instead of each making it.
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(sha256) = known.get(path) {

@@ -15,7 +15,7 @@ const PIECES: usize = 8;
 ///
 /// # Errors
 /// When it can not be read.
-pub fn sha256(path: &Path) -> std::io::Result<(String, u64)> {
+pub(super) fn sha256(path: &Path) -> std::io::Result<(String, u64)> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1024 * 1024];
@@ -33,7 +33,7 @@ pub fn sha256(path: &Path) -> std::io::Result<(String, u64)> {
 
 /// Bytes as lower-case hex.
 #[must_use]
-pub fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         let _infallible = write!(out, "{byte:02x}");

@@ -199,7 +199,7 @@ impl RunHost {
 
 /// How one task ended on one host.
 #[derive(Debug, Clone)]
-pub struct TaskEnd {
+pub(super) struct TaskEnd {
     /// How.
     pub status: HostStatus,
     /// What it returned; of a loop, with `results`.

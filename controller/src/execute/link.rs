@@ -62,7 +62,7 @@ pub trait Dial: Send + Sync + 'static {
 }
 
 /// A connection that gRPC can run on.
-pub type DialStream = Box<dyn Stream>;
+pub(super) type DialStream = Box<dyn Stream>;
 
 /// What gRPC needs of a connection.
 pub trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// One task on its way over the hosts.
-pub struct TaskRun<'p> {
+pub(super) struct TaskRun<'p> {
     /// The play.
     pub play: &'p PlayRun<'p>,
     /// The task.
@@ -78,7 +78,7 @@ struct Attempt {
 impl<'p> TaskRun<'p> {
     /// Prepares a task for its hosts.
     #[must_use]
-    pub fn new(play: &'p PlayRun<'p>, task: &'p Arc<Task>, task_ref: &'p TaskRef) -> Self {
+    pub(super) fn new(play: &'p PlayRun<'p>, task: &'p Arc<Task>, task_ref: &'p TaskRef) -> Self {
         Self { play, task, task_ref, args: task.args.to_value(), shared: play.shared() }
     }
 
@@ -90,7 +90,7 @@ impl<'p> TaskRun<'p> {
     ///
     /// # Errors
     /// When the run can not go on.
-    pub async fn on_host(&self, host: &Arc<RunHost>) -> Result<TaskEnd, Stop> {
+    pub(super) async fn on_host(&self, host: &Arc<RunHost>) -> Result<TaskEnd, Stop> {
         let vars = self.run().task_vars(self.play, &self.shared, self.task, host);
         let end = match &self.task.repeat {
             None => {
@@ -191,7 +191,7 @@ impl<'p> TaskRun<'p> {
     ///
     /// # Errors
     /// When its condition can not be evaluated.
-    pub fn condition_of(play: &PlayRun<'_>, task: &Arc<Task>, host: &Arc<RunHost>) -> Result<bool, Stop> {
+    pub(super) fn condition_of(play: &PlayRun<'_>, task: &Arc<Task>, host: &Arc<RunHost>) -> Result<bool, Stop> {
         let vars = play.run.task_vars(play, &play.shared(), task, host);
         for condition in &task.keywords.when {
             if !play.run.condition(condition, &vars).map_err(|failure| play.run.input(failure.0))? {
@@ -477,7 +477,7 @@ impl<'p> TaskRun<'p> {
     }
 
     /// A template's error as a task's message, with the task's place.
-    pub fn template_failure(&self, error: &TemplateError) -> TaskFailure {
+    pub(super) fn template_failure(&self, error: &TemplateError) -> TaskFailure {
         TaskFailure(format!("{error} ({})", self.task.span.short()))
     }
 
@@ -606,7 +606,7 @@ impl<'p> TaskRun<'p> {
     ///
     /// # Errors
     /// When a file that is named can not be loaded.
-    pub async fn included(&self, hosts: &Hosts) -> Result<Vec<(Vec<Step>, Hosts)>, Stop> {
+    pub(super) async fn included(&self, hosts: &Hosts) -> Result<Vec<(Vec<Step>, Hosts)>, Stop> {
         let mut groups: Vec<(String, Vec<Step>, Hosts)> = Vec::new();
         for host in hosts {
             let vars = self.run().task_vars(self.play, &self.shared, self.task, host);
@@ -738,7 +738,7 @@ fn censored(result: &TaskResult) -> TaskResult {
 }
 
 /// A setting's rendered value as a number.
-pub fn number(value: &Value) -> Option<f64> {
+pub(super) fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Number(n) => n.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
@@ -747,7 +747,7 @@ pub fn number(value: &Value) -> Option<f64> {
 }
 
 /// A setting's rendered value as a whole number that is not negative.
-pub fn whole(value: &Value) -> Option<u32> {
+pub(super) fn whole(value: &Value) -> Option<u32> {
     match value {
         Value::Number(n) => n.as_u64().and_then(|n| u32::try_from(n).ok()),
         Value::String(text) => text.trim().parse().ok(),
@@ -757,7 +757,7 @@ pub fn whole(value: &Value) -> Option<u32> {
 
 /// Whether a template is needed at all; a fixed text is its own rendering.
 #[must_use]
-pub fn is_fixed(template: &Template) -> bool {
+pub(super) fn is_fixed(template: &Template) -> bool {
     !template.is_open()
 }
 

@@ -52,8 +52,11 @@ struct Driver<'r> {
     clock: Clock,
     last_change: Option<Duration>,
     order_told: bool,
-    /// kfleet's own time on the present node: observing, deciding, recording.
+    /// kfleet's own time on the present node: looking, deciding and recording while nobody else was waited for. A look
+    /// that finds the cluster not ready yet costs nothing: the cluster would have been waited for anyway.
     own: Duration,
+    /// How long the last look took.
+    looked: Duration,
 }
 
 impl<'r> Driver<'r> {
@@ -90,6 +93,7 @@ impl<'r> Driver<'r> {
             last_change: None,
             order_told: false,
             own: Duration::ZERO,
+            looked: Duration::ZERO,
         }))
     }
 
@@ -128,6 +132,7 @@ impl<'r> Driver<'r> {
             let reasons = match decision {
                 Decision::Done => return Ok(None),
                 Decision::Proceed(proceed) => {
+                    self.own += self.looked;
                     self.tell_order(&proceed).await;
                     return Ok(Some(proceed));
                 }
@@ -251,6 +256,9 @@ impl<'r> Driver<'r> {
             let observation = self.look().await;
             let check = recovery.check(&self.roll, &observation, &self.policy);
             recovery = check.next;
+            if !check.gates.iter().any(|(_, state)| matches!(state, GateState::Wait { .. })) {
+                self.own += self.looked;
+            }
             for (gate, state) in check.gates {
                 match state {
                     GateState::Open { evidence } => {
@@ -286,11 +294,9 @@ impl<'r> Driver<'r> {
 
     /// Asks an agent beside a broker to give leadership back. A failure shows itself at the gate, which stays closed.
     async fn elect(&mut self, node: &Node, partitions: &BTreeSet<TopicPartition>) {
-        let mut params = node.params.clone();
-        params.shift_remove("kind");
-        params.shift_remove("service");
-        let list: Vec<Value> = partitions.iter().map(|tp| serde_json::json!(tp)).collect();
-        params.insert("partitions".to_owned(), list.into());
+        // The module gives the broker on its host every partition that prefers it: those that the gate waits for.
+        let params: Map =
+            node.params.iter().filter(|(key, _)| *key == "config").map(|(k, v)| (k.clone(), v.clone())).collect();
         let id = format!("{}-elect-{}-{}", self.run.id, node.host, uuid::Uuid::now_v7().simple());
         let Ok(op_id) = OpId::new(id) else { return };
         let op = Op {
@@ -323,7 +329,7 @@ impl<'r> Driver<'r> {
     async fn look(&mut self) -> Observation {
         let begun = Instant::now();
         let observation = observe(self.run, &self.nodes, self.clock, self.last_change).await;
-        self.own += begun.elapsed();
+        self.looked = begun.elapsed();
         observation
     }
 
