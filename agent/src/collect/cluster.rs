@@ -4,7 +4,7 @@ use super::{CollectError, kafka_config, zookeeper_config};
 use crate::host::HostView;
 use kfleet_kafka::{Election, Instant, KafkaAccess, ZooKeeperAccess};
 use kfleet_kafka::{elect_preferred_leaders, kafka_snapshot, zookeeper_server};
-use kfleet_model::snapshot::{ClusterSnapshot, KafkaSnapshot};
+use kfleet_model::snapshot::{ClusterSnapshot, KafkaSnapshot, PartitionState};
 use kfleet_model::{BrokerId, HostName, Map, TopicPartition, Value};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -49,22 +49,40 @@ fn kafka(host: &dyn HostView, params: &Map) -> Result<KafkaSnapshot, CollectErro
     Ok(Handle::try_current()?.block_on(kafka_snapshot(&access, deadline))?)
 }
 
-/// Partitions whose preferred leader is the broker on this host, that are in sync with it and led by another one;
-/// with the broker's id and each partition's present leader.
+/// A partition that another broker leads than the one that should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwayFromHome {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Who leads it, none when it is offline.
+    pub leader: Option<BrokerId>,
+    /// Who should: its first replica.
+    pub preferred: BrokerId,
+}
+
+/// Partitions whose preferred leader is in sync and does not lead: those that are named by the parameter `partitions`,
+/// else those that prefer the broker on this host.
 ///
 /// # Errors
 /// As [`cluster`].
-pub fn preferred_but_not_led(
-    host: &dyn HostView,
-    params: &Map,
-) -> Result<(BrokerId, Vec<(TopicPartition, Option<BrokerId>)>), CollectError> {
-    let snapshot = kafka(host, params)?;
-    let node = snapshot.seen_by;
-    let wanted = |(partition, _, state): (TopicPartition, &_, &kfleet_model::snapshot::PartitionState)| {
-        let preferred = state.replicas.first() == Some(&node);
-        (preferred && state.isr.contains(&node) && state.leader != Some(node)).then_some((partition, state.leader))
+pub fn away_from_home(host: &dyn HostView, params: &Map) -> Result<Vec<AwayFromHome>, CollectError> {
+    let named = match params.get("partitions") {
+        None => None,
+        Some(list) => Some(serde_json::from_value::<BTreeSet<TopicPartition>>(list.clone()).map_err(|error| {
+            CollectError::Invalid(format!("partitions must be a list of {{topic: ..., partition: ...}}: {error}"))
+        })?),
     };
-    Ok((node, snapshot.partitions().filter_map(wanted).collect()))
+    Ok(away(&kafka(host, params)?, named.as_ref()))
+}
+
+fn away(snapshot: &KafkaSnapshot, named: Option<&BTreeSet<TopicPartition>>) -> Vec<AwayFromHome> {
+    let wanted = |(partition, _, state): (TopicPartition, &_, &PartitionState)| {
+        let preferred = *state.replicas.first()?;
+        let meant = named.map_or(preferred == snapshot.seen_by, |named| named.contains(&partition));
+        let movable = state.isr.contains(&preferred) && state.leader != Some(preferred);
+        (meant && movable).then_some(AwayFromHome { partition, leader: state.leader, preferred })
+    };
+    snapshot.partitions().filter_map(wanted).collect()
 }
 
 /// Asks for preferred elections of these partitions.
@@ -103,4 +121,47 @@ fn deadline(host: &dyn HostView) -> Instant {
 fn own_name(host: &dyn HostView) -> Result<String, CollectError> {
     let bytes = host.read(Path::new("/proc/sys/kernel/hostname"), 1024)?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kfleet_model::snapshot::{KafkaMode, Topic};
+    use std::collections::BTreeMap;
+
+    fn snapshot() -> KafkaSnapshot {
+        let state = |leader: Option<i32>, replicas: &[i32], isr: &[i32]| PartitionState {
+            leader: leader.map(BrokerId),
+            leader_epoch: 1,
+            replicas: replicas.iter().copied().map(BrokerId).collect(),
+            isr: isr.iter().copied().map(BrokerId).collect(),
+            removing: BTreeSet::new(),
+        };
+        let partitions = BTreeMap::from([
+            (0, state(Some(1), &[1, 2], &[1, 2])),
+            (1, state(Some(2), &[1, 2], &[1, 2])),
+            (2, state(Some(2), &[1, 2], &[2])),
+            (3, state(Some(1), &[2, 1], &[1, 2])),
+            (4, state(None, &[1, 2], &[1])),
+        ]);
+        KafkaSnapshot {
+            seen_by: BrokerId(1),
+            cluster_id: "c".into(),
+            mode: KafkaMode::ZooKeeper { active_controller: Some(BrokerId(1)) },
+            brokers: BTreeMap::new(),
+            topics: BTreeMap::from([("t".to_owned(), Topic { min_isr: 1, internal: false, partitions })]),
+            reassigning: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn only_partitions_whose_preferred_leader_is_in_sync_and_does_not_lead_are_away() {
+        let partition = |n| TopicPartition { topic: "t".into(), partition: n };
+        let named = BTreeSet::from([partition(0), partition(3)]);
+        for (named, wanted) in [(None, vec![1, 4]), (Some(&named), vec![3])] {
+            let found = away(&snapshot(), named);
+            let got: Vec<i32> = found.iter().map(|away| away.partition.partition).collect();
+            assert_eq!(got, wanted, "{named:?}");
+        }
+    }
 }

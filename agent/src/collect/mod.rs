@@ -11,7 +11,7 @@ mod node;
 mod properties;
 mod zookeeper_config;
 
-pub use cluster::{cluster, elect, preferred_but_not_led};
+pub use cluster::{AwayFromHome, away_from_home, cluster, elect};
 pub use facts::facts;
 pub use node::node;
 

@@ -83,9 +83,12 @@ pub(super) fn run(
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => failed("was not found on this host".to_owned()),
-            _ => failed(format!("could not be started: {error}")),
+        .map_err(|error| {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                failed("was not found on this host".to_owned())
+            } else {
+                failed(format!("could not be started: {error}"))
+            }
         })?;
     if let Some(mut stdin) = child.stdin.take()
         && let Err(error) = stdin.write_all(input)

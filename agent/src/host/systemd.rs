@@ -64,10 +64,17 @@ impl Systemd {
     pub(super) fn units_loaded_us(&self) -> Result<u64, HostError> {
         block("read", "the time of its last reload", async {
             let bus = bus().await?;
-            let body = (MANAGER, "UnitsLoadStartTimestamp");
-            let answer = within(bus.call_method(Some(SERVICE), MANAGER_PATH, Some(PROPERTIES), "Get", &body)).await?;
-            let value: OwnedVariant = answer.body().deserialize()?;
-            Ok(u64::try_from(&value)?)
+            if let Some(time) = manager_property(&bus, "UnitsLoadTimestamp").await? {
+                return Ok(time);
+            }
+            // systemd before 247 does not tell: all of it is old when a loaded unit is older than its files.
+            let units: Vec<ListedUnit> = call(&bus, "ListUnits", &()).await?;
+            for (name, ..) in units {
+                if properties(&bus, &name).await?.unit().needs_reload {
+                    return Ok(0);
+                }
+            }
+            Ok(u64::MAX)
         })
     }
 
@@ -184,6 +191,26 @@ impl Systemd {
                 return judge(&bus, result, name).await;
             }
         }
+    }
+}
+
+/// One entry of `ListUnits`: name, description, load, active and sub state, the unit it follows, its path, a job's id,
+/// kind and path.
+type ListedUnit = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+
+/// A number among the manager's properties; none when this systemd does not know it.
+async fn manager_property(bus: &Connection, name: &str) -> Result<Option<u64>, Trouble> {
+    let body = (MANAGER, name);
+    let answer = within(bus.call_method(Some(SERVICE), MANAGER_PATH, Some(PROPERTIES), "Get", &body)).await;
+    match answer {
+        Ok(answer) => {
+            let value: OwnedVariant = answer.body().deserialize()?;
+            Ok(Some(u64::try_from(&value)?))
+        }
+        Err(Trouble::Bus(zbus::Error::FDO(error))) if matches!(*error, zbus::fdo::Error::UnknownProperty(_)) => {
+            Ok(None)
+        }
+        Err(trouble) => Err(trouble),
     }
 }
 
@@ -361,6 +388,166 @@ pub(crate) fn full_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use super::super::real::RealHost;
+    use super::super::real::tests::TestContext;
+    use super::super::{Attributes, Content, Host, HostView};
+    use std::path::{Path, PathBuf};
+
+    /// Tests against the systemd of this very host run only when somebody says that it may be played with.
+    const PERMISSION: &str = "KFLEET_TEST_SYSTEMD";
+
+    /// Units of a test, gone when it is over.
+    struct Units {
+        context: Arc<TestContext>,
+        host: RealHost,
+        paths: Vec<PathBuf>,
+    }
+
+    impl Units {
+        fn new() -> Self {
+            let context = Arc::new(TestContext::new());
+            Self { host: RealHost::new(context.clone()), context, paths: Vec::new() }
+        }
+
+        fn write(&mut self, name: &str, text: &str) {
+            let path = Path::new("/etc/systemd/system").join(name);
+            self.host.write(&path, Content::Bytes(text.as_bytes()), Attributes::default()).unwrap();
+            self.host.daemon_reload().unwrap();
+            self.paths.push(path);
+        }
+    }
+
+    impl Drop for Units {
+        fn drop(&mut self) {
+            for path in &self.paths {
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                for action in [UnitAction::Unmask, UnitAction::Stop, UnitAction::Disable] {
+                    if let Err(error) = self.host.unit_action(&name, action) {
+                        eprintln!("tidying up {name}: {error}");
+                    }
+                }
+                self.host.remove(path).unwrap();
+            }
+            self.host.daemon_reload().unwrap();
+        }
+    }
+
+    /// Runs a test on a blocking thread of a runtime, as modules run.
+    async fn with_systemd(test: impl FnOnce(&mut Units) + Send + 'static) {
+        if std::env::var_os(PERMISSION).is_none() {
+            eprintln!("skipped: {PERMISSION} is not set, so this host's systemd is left alone");
+            return;
+        }
+        tokio::task::spawn_blocking(|| test(&mut Units::new())).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_unit_is_started_restarted_and_stopped_and_each_start_is_a_new_process() {
+        with_systemd(|units| {
+            let name = "kfleet-test-run";
+            assert_eq!(units.host.unit(name).unwrap().load_state, "not-found");
+            units.write("kfleet-test-run.service", "[Service]\nType=exec\nExecStart=sleep 1000\n");
+            let found = units.host.unit(name).unwrap();
+            assert_eq!((found.load_state.as_str(), found.active_state.as_str()), ("loaded", "inactive"));
+            units.host.unit_action(name, UnitAction::Start).unwrap();
+            let first = units.host.unit(name).unwrap();
+            assert_eq!((first.active_state.as_str(), first.sub_state.as_str()), ("active", "running"));
+            units.host.unit_action(name, UnitAction::Restart).unwrap();
+            let second = units.host.unit(name).unwrap();
+            assert!(second.main_pid > 0 && second.main_pid != first.main_pid);
+            assert!(second.started_us > first.started_us, "{second:?} {first:?}");
+            units.host.unit_action(name, UnitAction::Stop).unwrap();
+            let stopped = units.host.unit(name).unwrap();
+            assert_eq!((stopped.active_state.as_str(), stopped.main_pid), ("inactive", 0));
+            assert_eq!(stopped.result, "success");
+            assert!(units.host.unit_names().unwrap().contains(&"kfleet-test-run.service".to_owned()));
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_slow_stop_is_waited_for_and_told_of() {
+        with_systemd(|units| {
+            let name = "kfleet-test-slow";
+            let text = "[Service]\nType=exec\nExecStart=sleep 1000\nExecStop=sleep 3\nTimeoutStopSec=77\n";
+            units.write("kfleet-test-slow.service", text);
+            units.host.unit_action(name, UnitAction::Start).unwrap();
+            assert_eq!(units.host.unit(name).unwrap().timeout_stop_us, 77_000_000);
+            let begun = Instant::now();
+            units.host.unit_action(name, UnitAction::Stop).unwrap();
+            assert!(begun.elapsed() > Duration::from_secs(2));
+            let told = units.context.told.lock().unwrap().clone();
+            let wanted = "waiting for kfleet-test-slow.service to stop: deactivating (stop)";
+            assert!(told.iter().any(|text| text.starts_with(wanted)), "{told:?}");
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_start_that_fails_says_how_the_unit_is() {
+        with_systemd(|units| {
+            units.write("kfleet-test-fails.service", "[Service]\nType=oneshot\nExecStart=false\n");
+            let error = units.host.unit_action("kfleet-test-fails", UnitAction::Start).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                "systemd failed to start kfleet-test-fails.service: the job failed; it is failed (failed), result \
+                 exit-code; see `journalctl -u kfleet-test-fails.service` on the host"
+            );
+            let error = units.host.unit_action("kfleet-test-none", UnitAction::Start).unwrap_err().to_string();
+            assert!(error.contains("kfleet-test-none.service") && error.contains("not found"), "{error}");
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stopped_op_does_not_wait_for_its_job() {
+        with_systemd(|units| {
+            units.write("kfleet-test-long.service", "[Service]\nType=oneshot\nExecStart=sleep 8\n");
+            let context = units.context.clone();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    context.wait(Duration::from_millis(500));
+                    context.stop();
+                });
+                let error = units.host.unit_action("kfleet-test-long", UnitAction::Start).unwrap_err();
+                assert!(matches!(error, HostError::Stopped(_)), "{error}");
+            });
+        })
+        .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn units_are_enabled_masked_and_read_again() {
+        with_systemd(|units| {
+            let name = "kfleet-test-install";
+            let text = "[Service]\nExecStart=sleep 9\n[Install]\nWantedBy=multi-user.target\n";
+            units.write("kfleet-test-install.service", text);
+            let state = |units: &Units| units.host.unit(name).unwrap().file_state;
+            assert_eq!(state(units), "disabled");
+            units.host.unit_action(name, UnitAction::Enable).unwrap();
+            assert_eq!(state(units), "enabled");
+            units.host.unit_action(name, UnitAction::Disable).unwrap();
+            assert_eq!(state(units), "disabled");
+            // A unit that does nothing is forgotten and read anew each time; one that runs is not.
+            units.host.unit_action(name, UnitAction::Start).unwrap();
+            let before = units.host.units_loaded_us().unwrap();
+            let path = units.paths[0].clone();
+            let changed = text.replace("9", "10");
+            units.host.write(&path, Content::Bytes(changed.as_bytes()), Attributes::default()).unwrap();
+            assert!(units.host.unit(name).unwrap().needs_reload);
+            units.host.daemon_reload().unwrap();
+            assert!(!units.host.unit(name).unwrap().needs_reload);
+            assert!(units.host.units_loaded_us().unwrap() > before);
+            units.write("kfleet-test-static.service", "[Service]\nExecStart=sleep 9\n");
+            let error = units.host.unit_action("kfleet-test-static", UnitAction::Enable).unwrap_err().to_string();
+            assert!(error.contains("no [Install] section"), "{error}");
+            units.host.unit_action("systemd-timesyncd", UnitAction::Mask).unwrap();
+            assert_eq!(units.host.unit("systemd-timesyncd").unwrap().file_state, "masked");
+            units.host.unit_action("systemd-timesyncd", UnitAction::Unmask).unwrap();
+        })
+        .await;
+    }
 
     #[test]
     fn a_name_without_a_units_suffix_means_a_service() {

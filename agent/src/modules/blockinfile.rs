@@ -4,7 +4,7 @@
 
 use super::shared::attributes::Asked;
 use super::shared::edit::{self, Options, Target, bare, lines};
-use super::shared::pattern;
+use super::shared::pattern::Pattern;
 use super::{Applied, Module, ModuleError};
 use crate::host::{Host, HostView};
 use kfleet_model::module::{CheckMode, ModuleDoc, ParamKind, param, returns};
@@ -135,8 +135,14 @@ impl Params {
             "BOF" => Ok(0),
             "EOF" => Ok(all.len()),
             anchor => {
-                let anchor = pattern::compile(key, anchor, false)?;
-                Ok(all.iter().rposition(|line| anchor.is_match(bare(line))).map_or(all.len(), |n| n + offset))
+                let anchor = Pattern::new(key, anchor, false)?;
+                let mut found = None;
+                for (n, line) in all.iter().enumerate() {
+                    if anchor.is_match(bare(line))? {
+                        found = Some(n + offset);
+                    }
+                }
+                Ok(found.unwrap_or(all.len()))
             }
         }
     }

@@ -121,7 +121,9 @@ fn value(node: &Yaml<'_>) -> Value {
         Yaml::Mapping(pairs) => {
             Value::Object(pairs.iter().map(|(key, item)| (text(&value(key)).unwrap(), value(item))).collect())
         }
-        other => panic!("no plain YAML: {other:?}"),
+        other @ (Yaml::Representation(..) | Yaml::Tagged(..) | Yaml::Alias(_) | Yaml::BadValue) => {
+            panic!("no plain YAML: {other:?}")
+        }
     }
 }
 

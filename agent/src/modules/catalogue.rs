@@ -73,7 +73,7 @@ fn module(text: &mut String, doc: &ModuleDoc) {
     for param in params {
         let mut name = format!("`{}`", param.name);
         for alias in param.aliases.iter().filter(|alias| !alias.starts_with('_')) {
-            let _: std::fmt::Result = write!(name, ", `{alias}`");
+            name.push_str(&format!(", `{alias}`"));
         }
         let default = match (&param.default, param.required) {
             (_, true) => "needed".to_owned(),
@@ -84,7 +84,7 @@ fn module(text: &mut String, doc: &ModuleDoc) {
         if !param.choices.is_empty() {
             let choices: Vec<String> =
                 param.choices.iter().map(|choice| format!("`{}`", choice.escape_debug())).collect();
-            let _: std::fmt::Result = write!(what, " One of {}.", choices.join(", "));
+            what.push_str(&format!(" One of {}.", choices.join(", ")));
         }
         let kind = kind(param.kind);
         line(text, format_args!("| {name} | {kind} | {default} | {} |", what.replace('|', "\\|")));

@@ -3,8 +3,7 @@
 use super::{Applied, Module, ModuleError};
 use crate::collect;
 use crate::host::{Host, HostView};
-use kfleet_model::module::{CheckMode, ModuleDoc, ParamDoc, ParamKind, ReturnDoc, param, returns};
-use kfleet_model::snapshot::ClusterSnapshot;
+use kfleet_model::module::{CheckMode, ModuleDoc, ParamDoc, ParamKind, param, returns};
 use kfleet_model::{Change, Map, Value};
 
 /// The two modules that are made of this.
@@ -29,40 +28,20 @@ pub(super) fn kafka_params() -> Vec<ParamDoc> {
 }
 
 /// A reading as a result: its own keys.
-pub(super) fn as_map(reading: &impl serde::Serialize) -> Map {
+///
+/// # Errors
+/// When it can not be written as JSON, which would be a fault of its type.
+pub(super) fn as_map(reading: &impl serde::Serialize) -> Result<Map, ModuleError> {
     match serde_json::to_value(reading) {
-        Ok(Value::Object(map)) => map,
-        Ok(_) | Err(_) => Map::new(),
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(ModuleError::Invalid(format!("the reading is no mapping but {other}"))),
+        Err(error) => Err(ModuleError::Invalid(format!("the reading can not be written as JSON: {error}"))),
     }
-}
-
-fn kafka_returns() -> Vec<ReturnDoc> {
-    vec![
-        returns("kind", "kafka"),
-        returns("seen_by", "the id of the broker that answered"),
-        returns("cluster_id", "the cluster's own id"),
-        returns("mode", "zoo_keeper with its active_controller, or kraft with its quorum"),
-        returns("brokers", "registered brokers by id: host, port, rack"),
-        returns("topics", "topics by name: min_isr, internal, partitions (leader, replicas, isr, ...)"),
-        returns("reassigning", "partitions that are being reassigned"),
-    ]
-}
-
-fn zookeeper_returns() -> Vec<ReturnDoc> {
-    vec![
-        returns("kind", "zoo_keeper"),
-        returns("server_id", "myid"),
-        returns("state", "leader (synced_followers, pending_syncs), follower, observer, standalone or not_serving"),
-        returns("zxid", "the last transaction that it has"),
-        returns("ensemble", "the configured servers by id: participant or observer"),
-        returns("outstanding_requests", "requests that wait to be answered; likewise connections, data_size_bytes"),
-        returns("version", "the server's version; likewise tick_ms, init_limit"),
-    ]
 }
 
 impl Module for ClusterInfo {
     type Params = Map;
-    type State = ClusterSnapshot;
+    type State = Map;
 
     fn doc(&self) -> ModuleDoc {
         let (name, params, summary, examples) = if self.kafka {
@@ -92,28 +71,41 @@ impl Module for ClusterInfo {
             check_mode: CheckMode::ReadOnly,
             free_form: None,
             params,
-            returns: if self.kafka { kafka_returns() } else { zookeeper_returns() },
+            returns: vec![if self.kafka {
+                returns(
+                    "kafka",
+                    "the cluster: seen_by (the broker that answered), cluster_id, mode (zookeeper with its \
+                     active_controller, or kraft with its quorum), brokers by id, topics by name (min_isr, partitions \
+                     with leader, replicas and isr), reassigning",
+                )
+            } else {
+                returns(
+                    "zookeeper",
+                    "the server: server_id, state (leader, follower, observer, standalone, not_serving), zxid, \
+                     ensemble by id, outstanding_requests, connections, data_size_bytes, tick_ms, init_limit, version",
+                )
+            }],
             examples: examples.into(),
         }
     }
 
-    fn observe(&self, host: &dyn HostView, params: &Map) -> Result<ClusterSnapshot, ModuleError> {
+    fn observe(&self, host: &dyn HostView, params: &Map) -> Result<Map, ModuleError> {
         let mut params = params.clone();
         if !self.kafka {
             params.insert("kind".into(), "zookeeper".into());
         }
-        Ok(collect::cluster(host, &params)?)
+        as_map(&collect::cluster(host, &params)?)
     }
 
-    fn diff(&self, _params: &Map, _state: &ClusterSnapshot) -> Result<Vec<Change>, ModuleError> {
+    fn diff(&self, _params: &Map, _state: &Map) -> Result<Vec<Change>, ModuleError> {
         Ok(Vec::new())
     }
 
-    fn apply(&self, _: &dyn Host, _: &Map, _: &ClusterSnapshot, _: &[Change]) -> Result<Applied, ModuleError> {
+    fn apply(&self, _: &dyn Host, _: &Map, _: &Map, _: &[Change]) -> Result<Applied, ModuleError> {
         Ok(Applied::new())
     }
 
-    fn found(&self, _params: &Map, state: &ClusterSnapshot) -> Map {
-        as_map(state)
+    fn found(&self, _params: &Map, state: &Map) -> Map {
+        state.clone()
     }
 }

@@ -5,10 +5,10 @@
 
 use super::cluster_info::kafka_params;
 use super::{Applied, Module, ModuleError};
-use crate::collect;
+use crate::collect::{self, AwayFromHome};
 use crate::host::{Host, HostView};
-use kfleet_model::module::{CheckMode, ModuleDoc, returns};
-use kfleet_model::{BrokerId, Change, Map, TopicPartition, Value};
+use kfleet_model::module::{CheckMode, ModuleDoc, ParamKind, param, returns};
+use kfleet_model::{Change, Map, TopicPartition, Value};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -21,53 +21,53 @@ const LOOKS: u32 = 40;
 /// The module.
 pub(super) struct KafkaPreferredLeaders;
 
-/// What was found.
-pub(super) struct Seen {
-    node: BrokerId,
-    /// Partitions that another broker leads, with it.
-    away: Vec<(TopicPartition, Option<BrokerId>)>,
-}
-
-fn observe(host: &dyn HostView, params: &Map) -> Result<Seen, ModuleError> {
-    let (node, away) = collect::preferred_but_not_led(host, params)?;
-    Ok(Seen { node, away })
-}
-
 impl Module for KafkaPreferredLeaders {
     type Params = Map;
-    type State = Seen;
+    type State = Vec<AwayFromHome>;
 
     fn doc(&self) -> ModuleDoc {
+        let mut params = kafka_params();
+        params.push(param(
+            "partitions",
+            ParamKind::List,
+            "Only these, each a mapping of topic and partition, whichever broker they prefer; else all that prefer \
+             the broker on the host.",
+        ));
         ModuleDoc {
             name: "kafka_preferred_leaders".into(),
-            summary: "Gives the broker on the host the leadership of the partitions that prefer it".into(),
+            summary: "Gives the leadership of partitions back to their preferred leader".into(),
             idempotent: true,
             check_mode: CheckMode::Full,
             free_form: None,
-            params: kafka_params(),
+            params,
             returns: vec![
-                returns("node", "the broker's id"),
                 returns("elected", "partitions whose leader has changed"),
-                returns("away", "partitions that prefer the broker, are in sync with it and have another leader"),
+                returns("away", "partitions whose preferred leader is in sync and does not lead"),
             ],
             examples: "- name: The broker leads again what it led\n  kafka_preferred_leaders:\n".into(),
         }
     }
 
-    fn observe(&self, host: &dyn HostView, params: &Map) -> Result<Seen, ModuleError> {
-        observe(host, params)
+    fn observe(&self, host: &dyn HostView, params: &Map) -> Result<Vec<AwayFromHome>, ModuleError> {
+        Ok(collect::away_from_home(host, params)?)
     }
 
-    fn diff(&self, _params: &Map, state: &Seen) -> Result<Vec<Change>, ModuleError> {
-        let change = |(partition, leader): &(TopicPartition, Option<BrokerId>)| {
-            let from = leader.map_or(Value::Null, |leader| leader.to_string().into());
-            Change::new(partition.to_string(), "leader", from, state.node.to_string())
+    fn diff(&self, _params: &Map, state: &Vec<AwayFromHome>) -> Result<Vec<Change>, ModuleError> {
+        let change = |away: &AwayFromHome| {
+            let from = away.leader.map_or(Value::Null, |leader| leader.to_string().into());
+            Change::new(away.partition.to_string(), "leader", from, away.preferred.to_string())
         };
-        Ok(state.away.iter().map(change).collect())
+        Ok(state.iter().map(change).collect())
     }
 
-    fn apply(&self, host: &dyn Host, params: &Map, state: &Seen, _changes: &[Change]) -> Result<Applied, ModuleError> {
-        let partitions: BTreeSet<TopicPartition> = state.away.iter().map(|(partition, _)| partition.clone()).collect();
+    fn apply(
+        &self,
+        host: &dyn Host,
+        params: &Map,
+        state: &Vec<AwayFromHome>,
+        _changes: &[Change],
+    ) -> Result<Applied, ModuleError> {
+        let partitions: BTreeSet<TopicPartition> = state.iter().map(|away| away.partition.clone()).collect();
         host.progress(&format!("asking for {} preferred elections", partitions.len()));
         let election = collect::elect(host.view(), params, &partitions)?;
         let names = |partitions: &BTreeSet<TopicPartition>| -> Vec<Value> {
@@ -83,7 +83,7 @@ impl Module for KafkaPreferredLeaders {
         }
         // The broker itself hears of its leadership a moment after the controller has decided.
         for _ in 0..LOOKS {
-            if observe(host.view(), params)?.away.is_empty() {
+            if collect::away_from_home(host.view(), params)?.is_empty() {
                 break;
             }
             host.pause(LOOK, "the brokers to hear of the new leaders")?;
@@ -91,11 +91,8 @@ impl Module for KafkaPreferredLeaders {
         Ok(applied)
     }
 
-    fn found(&self, _params: &Map, state: &Seen) -> Map {
-        let away: Vec<Value> = state.away.iter().map(|(partition, _)| partition.to_string().into()).collect();
-        Map::from_iter([
-            ("node".to_owned(), serde_json::to_value(state.node).unwrap_or(Value::Null)),
-            ("away".to_owned(), away.into()),
-        ])
+    fn found(&self, _params: &Map, state: &Vec<AwayFromHome>) -> Map {
+        let away: Vec<Value> = state.iter().map(|away| away.partition.to_string().into()).collect();
+        Map::from_iter([("away".to_owned(), away.into())])
     }
 }

@@ -6,12 +6,11 @@
 
 use super::shared::attributes::Asked;
 use super::shared::edit::{self, Options, Target, bare, lines};
-use super::shared::pattern;
+use super::shared::pattern::{self, Pattern};
 use super::{Applied, Module, ModuleError};
 use crate::host::{Host, HostView};
 use kfleet_model::module::{CheckMode, ModuleDoc, ParamKind, param, returns};
 use kfleet_model::{Change, Map};
-use regex::bytes::Regex;
 use serde::Deserialize;
 
 /// The module.
@@ -94,103 +93,115 @@ impl Params {
     fn without(&self, text: &[u8]) -> Result<Edit, ModuleError> {
         let finder = Finder::new(self)?;
         let line = self.line.as_deref().unwrap_or_default().as_bytes();
-        let goes = |candidate: &[u8]| match &finder {
-            Finder::None => bare(candidate) == line,
-            finder => finder.finds(candidate),
-        };
-        let all = lines(text);
-        let kept: Vec<&[u8]> = all.iter().copied().filter(|line| !goes(line)).collect();
-        let removed = all.len() - kept.len();
+        let (mut kept, mut removed) = (Vec::with_capacity(text.len()), 0);
+        for candidate in lines(text) {
+            let goes = match &finder {
+                Finder::None => bare(candidate) == line,
+                finder @ (Finder::Pattern(_) | Finder::Text(_)) => finder.finds(candidate)?,
+            };
+            if goes {
+                removed += 1;
+            } else {
+                kept.extend_from_slice(candidate);
+            }
+        }
         let msg = if removed == 0 { String::new() } else { format!("{removed} line(s) removed") };
-        Ok(Edit { text: Some(kept.concat()), msg, removed: Some(removed) })
+        Ok(Edit { text: Some(kept), msg, removed: Some(removed) })
     }
 
     fn with(&self, text: &[u8]) -> Result<Edit, ModuleError> {
         let finder = Finder::new(self)?;
         let line = self.line.as_deref().unwrap_or_default();
         let mut all: Vec<Vec<u8>> = lines(text).into_iter().map(<[u8]>::to_vec).collect();
-        let pick = |yes: &dyn Fn(&[u8]) -> bool| {
-            let mut found = all.iter().enumerate().filter(|(_, candidate)| yes(candidate)).map(|(n, _)| n);
-            if self.firstmatch { found.next() } else { found.next_back() }
-        };
-        let matched = pick(&|candidate| finder.finds(candidate));
+        let matched = self.pick(&all, &finder)?;
         let same = all.iter().rposition(|candidate| bare(candidate) == bare(line.as_bytes()));
         let msg = if let Some(n) = matched.or(same) {
-            let mut new = match (&finder, matched, self.backrefs) {
+            let new = match (&finder, matched, self.backrefs) {
                 (Finder::Pattern(pattern), Some(n), true) => expanded(pattern, line, &all[n])?,
                 _ => line.as_bytes().to_vec(),
             };
-            if !new.ends_with(b"\n") {
-                new.push(b'\n');
-            }
-            if all[n] == new {
-                ""
-            } else {
-                all[n] = new;
-                "line replaced"
-            }
+            let old = std::mem::replace(&mut all[n], ended(new));
+            if all[n] == old { "" } else { "line replaced" }
         } else if self.backrefs {
             // Without a match there is nothing to fill the references with.
             ""
         } else {
-            let at = self.place(&pick, all.len())?;
-            let mut new = line.as_bytes().to_vec();
-            if !new.ends_with(b"\n") {
-                new.push(b'\n');
-            }
-            all.insert(at, new);
+            let at = self.place(&all)?;
+            all.insert(at, ended(line.as_bytes().to_vec()));
             "line added"
         };
         let text = edit::join(all.iter().map(Vec::as_slice));
         Ok(Edit { text: Some(text), msg: msg.to_owned(), removed: None })
     }
 
+    /// The line that is meant of those that are found: the last one, or the first.
+    fn pick(&self, all: &[Vec<u8>], finder: &Finder<'_>) -> Result<Option<usize>, ModuleError> {
+        let mut picked = None;
+        for (n, candidate) in all.iter().enumerate() {
+            if finder.finds(candidate)? {
+                picked = Some(n);
+                if self.firstmatch {
+                    break;
+                }
+            }
+        }
+        Ok(picked)
+    }
+
     /// Where a new line goes.
-    fn place(&self, pick: &dyn Fn(&dyn Fn(&[u8]) -> bool) -> Option<usize>, end: usize) -> Result<usize, ModuleError> {
+    fn place(&self, all: &[Vec<u8>]) -> Result<usize, ModuleError> {
         let (key, anchor, offset) = match (&self.insertafter, &self.insertbefore) {
             (Some(anchor), _) => ("insertafter", anchor.as_str(), 1),
             (None, Some(anchor)) => ("insertbefore", anchor.as_str(), 0),
-            (None, None) => return Ok(end),
+            (None, None) => return Ok(all.len()),
         };
         match anchor {
             "BOF" => Ok(0),
-            "EOF" => Ok(end),
+            "EOF" => Ok(all.len()),
             anchor => {
-                let anchor = pattern::compile(key, anchor, false)?;
-                Ok(pick(&|line| anchor.is_match(bare(line))).map_or(end, |n| n + offset))
+                let anchor = Finder::Pattern(Pattern::new(key, anchor, false)?);
+                Ok(self.pick(all, &anchor)?.map_or(all.len(), |n| n + offset))
             }
         }
     }
 }
 
+/// A line with its ending.
+fn ended(mut line: Vec<u8>) -> Vec<u8> {
+    if !line.ends_with(b"\n") {
+        line.push(b'\n');
+    }
+    line
+}
+
 /// What makes a line the one that is meant.
 enum Finder<'a> {
     None,
-    Pattern(Regex),
+    Pattern(Pattern),
     Text(&'a [u8]),
 }
 
 impl<'a> Finder<'a> {
     fn new(params: &'a Params) -> Result<Self, ModuleError> {
         Ok(match (&params.regexp, &params.search_string) {
-            (Some(regexp), _) => Self::Pattern(pattern::compile("regexp", regexp, false)?),
+            (Some(regexp), _) => Self::Pattern(Pattern::new("regexp", regexp, false)?),
             (None, Some(text)) => Self::Text(text.as_bytes()),
             (None, None) => Self::None,
         })
     }
 
-    fn finds(&self, line: &[u8]) -> bool {
+    fn finds(&self, line: &[u8]) -> Result<bool, ModuleError> {
         match self {
-            Self::None => false,
+            Self::None => Ok(false),
             Self::Pattern(pattern) => pattern.is_match(bare(line)),
-            Self::Text(text) => text.is_empty() || line.windows(text.len()).any(|part| part == *text),
+            Self::Text(text) => Ok(text.is_empty() || line.windows(text.len()).any(|part| part == *text)),
         }
     }
 }
 
-fn expanded(pattern: &Regex, template: &str, line: &[u8]) -> Result<Vec<u8>, ModuleError> {
+fn expanded(pattern: &Pattern, template: &str, line: &[u8]) -> Result<Vec<u8>, ModuleError> {
     let mut new = Vec::new();
-    if let Some(captures) = pattern.captures(bare(line)) {
+    if let Some(captures) = pattern.captures(bare(line))? {
         pattern::expand(template, &captures, &mut new)?;
     }
     Ok(new)
@@ -214,7 +225,7 @@ impl Module for LineInFile {
             param(
                 "regexp",
                 ParamKind::Str,
-                "A pattern (Python's dialect, without look-around): the last line that it finds is replaced, or with \
+                "A pattern (Python's dialect): the last line that it finds is replaced, or with \
                  state=absent all that it finds are removed.",
             )
             .aliases(&["regex"]),
@@ -303,7 +314,7 @@ impl Module for LineInFile {
             _ if params.state == State::Absent => true,
             _ if params.backrefs => false,
             Ok(Finder::None) | Err(_) => true,
-            Ok(finder) => finder.finds(line.as_bytes()),
+            Ok(finder) => finder.finds(line.as_bytes()).unwrap_or(false),
         }
     }
 }

@@ -18,6 +18,8 @@ mod group;
 mod kafka_preferred_leaders;
 mod lineinfile;
 mod node_info;
+#[cfg(test)]
+mod on_this_host;
 mod ping;
 mod replace;
 mod service;

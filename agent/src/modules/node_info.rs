@@ -5,14 +5,14 @@ use super::{Applied, Module, ModuleError};
 use crate::collect;
 use crate::host::{Host, HostView};
 use kfleet_model::module::{CheckMode, ModuleDoc, ParamKind, param, returns};
-use kfleet_model::{Change, Map, NodeReading};
+use kfleet_model::{Change, Map};
 
 /// The module.
 pub(super) struct NodeInfo;
 
 impl Module for NodeInfo {
     type Params = Map;
-    type State = NodeReading;
+    type State = Map;
 
     fn doc(&self) -> ModuleDoc {
         ModuleDoc {
@@ -41,19 +41,19 @@ impl Module for NodeInfo {
         }
     }
 
-    fn observe(&self, host: &dyn HostView, params: &Map) -> Result<NodeReading, ModuleError> {
-        Ok(collect::node(host, params)?)
+    fn observe(&self, host: &dyn HostView, params: &Map) -> Result<Map, ModuleError> {
+        as_map(&collect::node(host, params)?)
     }
 
-    fn diff(&self, _params: &Map, _state: &NodeReading) -> Result<Vec<Change>, ModuleError> {
+    fn diff(&self, _params: &Map, _state: &Map) -> Result<Vec<Change>, ModuleError> {
         Ok(Vec::new())
     }
 
-    fn apply(&self, _: &dyn Host, _: &Map, _: &NodeReading, _: &[Change]) -> Result<Applied, ModuleError> {
+    fn apply(&self, _: &dyn Host, _: &Map, _: &Map, _: &[Change]) -> Result<Applied, ModuleError> {
         Ok(Applied::new())
     }
 
-    fn found(&self, _params: &Map, state: &NodeReading) -> Map {
-        as_map(state)
+    fn found(&self, _params: &Map, state: &Map) -> Map {
+        state.clone()
     }
 }

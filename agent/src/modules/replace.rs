@@ -4,7 +4,7 @@
 
 use super::shared::attributes::Asked;
 use super::shared::edit::{self, Options, Target};
-use super::shared::pattern;
+use super::shared::pattern::{self, Pattern};
 use super::{Applied, Module, ModuleError};
 use crate::host::{Host, HostView};
 use kfleet_model::module::{CheckMode, ModuleDoc, ParamKind, param, returns};
@@ -51,42 +51,44 @@ impl Params {
         let Some(text) = content else {
             return Err(ModuleError::Invalid(format!("{} does not exist", self.path)));
         };
-        let pattern = pattern::compile("regexp", &self.regexp, true)?;
+        let pattern = Pattern::new("regexp", &self.regexp, true)?;
         let Some(section) = self.section(text)? else {
             let msg = format!("after and before are not found in {}", self.path);
             return Ok(Edit { text: text.to_vec(), msg });
         };
         let part = &text[section.clone()];
-        let (mut new, mut last, mut count) = (text[..section.start].to_vec(), 0, 0);
-        for captures in pattern.captures_iter(part) {
+        let (mut new, mut last) = (text[..section.start].to_vec(), 0);
+        let all = pattern.all(part)?;
+        for captures in &all {
             let Some(whole) = captures.get(0) else { continue };
             new.extend_from_slice(&part[last..whole.start()]);
-            pattern::expand(&self.replace, &captures, &mut new)?;
+            pattern::expand(&self.replace, captures, &mut new)?;
             last = whole.end();
-            count += 1;
         }
         new.extend_from_slice(&part[last..]);
         new.extend_from_slice(&text[section.end..]);
-        let msg = if new == text { String::new() } else { format!("{count} replacements made") };
+        let msg = if new == text { String::new() } else { format!("{} replacements made", all.len()) };
         Ok(Edit { text: new, msg })
     }
 
     /// The part of the text that `after` and `before` leave; none when one of them is not found.
     fn section(&self, text: &[u8]) -> Result<Option<Range<usize>>, ModuleError> {
+        let spans = |key, pattern: &str| -> Result<Vec<Range<usize>>, ModuleError> {
+            let found = Pattern::new(key, pattern, false)?.all(text)?;
+            Ok(found.iter().filter_map(|captures| captures.get(0)).map(|whole| whole.range()).collect())
+        };
         let start = match &self.after {
-            None => Some(0),
-            Some(after) => pattern::compile("after", after, false)?.find(text).map(|found| found.end()),
+            None => 0,
+            Some(after) => match spans("after", after)?.first() {
+                Some(found) => found.end,
+                None => return Ok(None),
+            },
         };
-        let Some(start) = start else { return Ok(None) };
-        let end = match &self.before {
-            None => Some(text.len()),
-            Some(before) => {
-                let before = pattern::compile("before", before, false)?;
-                // Alone, `before` means its last match; with `after`, the first one behind that.
-                let mut found = before.find_iter(text).map(|found| found.start()).filter(|&at| at >= start);
-                if self.after.is_some() { found.next() } else { found.last() }
-            }
-        };
+        let Some(before) = &self.before else { return Ok(Some(start..text.len())) };
+        // Alone, `before` means its last match; with `after`, the first one behind that.
+        let spans = spans("before", before)?;
+        let mut ends = spans.iter().map(|found| found.start).filter(|&at| at >= start);
+        let end = if self.after.is_some() { ends.next() } else { ends.next_back() };
         Ok(end.map(|end| start..end))
     }
 }
@@ -98,12 +100,7 @@ impl Module for Replace {
     fn doc(&self) -> ModuleDoc {
         let mut params = edit::params();
         params.extend([
-            param(
-                "regexp",
-                ParamKind::Str,
-                "The pattern (Python's dialect, without look-around); ^ and $ match at each line.",
-            )
-            .required(),
+            param("regexp", ParamKind::Str, "The pattern (Python's dialect); ^ and $ match at each line.").required(),
             param("replace", ParamKind::Str, "What to put there; \\1 and \\g<name> are filled. Empty removes.")
                 .default("\"\""),
             param("after", ParamKind::Str, "Only behind the first match of this pattern."),

@@ -1,11 +1,11 @@
 //! Waits for a port, a file, or some text in either, and says each second what it waits for.
 
-use super::shared::{paths, pattern};
+use super::shared::paths;
+use super::shared::pattern::Pattern;
 use super::{Applied, Module, ModuleError};
 use crate::host::{Host, HostView};
 use kfleet_model::module::{CheckMode, ModuleDoc, ParamKind, param, returns};
 use kfleet_model::{Change, Map, Value};
-use regex::bytes::Regex;
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -151,7 +151,7 @@ impl Params {
     }
 
     /// One look; the groups of the pattern when the wait is over.
-    fn look(&self, host: &dyn HostView, thing: &Thing, pattern: Option<&Regex>) -> Result<Option<Over>, ModuleError> {
+    fn look(&self, host: &dyn HostView, thing: &Thing, pattern: Option<&Pattern>) -> Result<Option<Over>, ModuleError> {
         let connect = Duration::from_secs(self.connect_timeout);
         let over = |yes: bool| yes.then(Over::default);
         match thing {
@@ -161,7 +161,7 @@ impl Params {
                 (State::Stopped | State::Absent, _) => Ok(over(!host.connects(name, *port, connect)?)),
                 (State::Started | State::Present, None) => Ok(over(host.connects(name, *port, connect)?)),
                 (State::Started | State::Present, Some(pattern)) => {
-                    Ok(over(host.receives(name, *port, connect, &|got| pattern.is_match(got))?))
+                    Ok(over(host.receives(name, *port, connect, &|got| pattern.is_match(got).unwrap_or(false))?))
                 }
             },
             Thing::Path(path) if !self.appears() && pattern.is_none() => Ok(over(host.stat(path, true)?.is_none())),
@@ -173,26 +173,24 @@ impl Params {
         &self,
         host: &dyn HostView,
         path: &Path,
-        pattern: Option<&Regex>,
+        pattern: Option<&Pattern>,
     ) -> Result<Option<Over>, ModuleError> {
         let Some(pattern) = pattern else { return Ok(host.stat(path, true)?.map(|_| Over::default())) };
         let content = host.read(path, FILE_LIMIT)?;
-        let captures = content.as_deref().and_then(|content| pattern.captures(content));
-        Ok(match captures {
-            _ if !self.appears() => captures.is_none().then(Over::default),
+        let captures = match &content {
+            Some(content) => pattern.captures(content)?,
             None => None,
-            Some(captures) => {
-                let text = |m: Option<regex::bytes::Match<'_>>| {
-                    m.map_or(Value::Null, |m| String::from_utf8_lossy(m.as_bytes()).into_owned().into())
-                };
-                let named = pattern.capture_names().flatten();
-                Some(Over {
-                    groups: captures.iter().skip(1).map(text).collect(),
-                    named: named.map(|name| (name.to_owned(), text(captures.name(name)))).collect(),
-                    ..Over::default()
-                })
-            }
-        })
+        };
+        if !self.appears() {
+            return Ok(captures.is_none().then(Over::default));
+        }
+        let Some(captures) = captures else { return Ok(None) };
+        let group = |bytes: Option<&[u8]>| {
+            bytes.map_or(Value::Null, |bytes| String::from_utf8_lossy(bytes).into_owned().into())
+        };
+        let groups = (1..captures.len()).map(|n| group(captures.get(n).map(|m| m.as_bytes()))).collect();
+        let named = pattern.names().map(|name| (name.to_owned(), group(captures.name(name).map(|m| m.as_bytes()))));
+        Ok(Some(Over { groups, named: named.collect(), ..Over::default() }))
     }
 
     /// Whether somebody is still connected to a port of this host.
@@ -290,7 +288,7 @@ impl Module for WaitFor {
         params.check()?;
         let thing = params.thing(host)?;
         let pattern = match &params.search_regex {
-            Some(regex) => Some(pattern::compile("search_regex", regex, true)?),
+            Some(regex) => Some(Pattern::new("search_regex", regex, true)?),
             None => None,
         };
         let what = params.what(&thing);

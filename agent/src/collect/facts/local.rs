@@ -4,7 +4,7 @@ use super::put;
 use crate::collect::CollectError;
 use crate::host::{FileKind, HostView};
 use kfleet_model::{Map, Value};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where the files lie unless `fact_path` says otherwise.
 const FOLDERS: [&str; 2] = ["/etc/ansible/facts.d", "/etc/kfleet/facts.d"];
@@ -27,7 +27,7 @@ pub(super) fn gather(host: &dyn HostView, path: Option<&str>, facts: &mut Map) -
     Ok(())
 }
 
-fn read(host: &dyn HostView, path: &PathBuf) -> Result<Value, CollectError> {
+fn read(host: &dyn HostView, path: &Path) -> Result<Value, CollectError> {
     let Some(stat) = host.stat(path, true)? else { return Ok(Value::Null) };
     if stat.kind != FileKind::File {
         return Ok(format!("error: {} is a {}", path.display(), stat.kind.word()).into());

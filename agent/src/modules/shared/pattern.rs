@@ -1,26 +1,73 @@
 //! Regular expressions as Ansible's modules take them: Python's dialect, on the bytes of a file.
 //!
-//! The engine is the `regex` crate: linear in time whatever a playbook asks for. What it can not do (look-around,
-//! back references in a pattern) is refused with a message that says so.
+//! The engine is the one that the controller's filters use. A pattern without look-around and back references takes
+//! linear time; one with them may need more steps than the engine allows, which is an error and never "no match".
 
 use crate::modules::ModuleError;
-use regex::bytes::{Captures, Regex, RegexBuilder};
+use fancy_regex::{BytesMode, RegexBuilder};
 
-/// Compiles a pattern written for Python.
-///
-/// # Errors
-/// When it is no pattern, or one that only a backtracking engine can match.
-pub(crate) fn compile(key: &str, pattern: &str, multi_line: bool) -> Result<Regex, ModuleError> {
-    RegexBuilder::new(&translate(pattern)).multi_line(multi_line).build().map_err(|error| {
-        let text = error.to_string();
-        let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let hint = if last.contains("look-around") || last.contains("backreferences") {
-            " (write it without look-around and back references, or use two tasks)"
-        } else {
-            ""
-        };
-        ModuleError::Invalid(format!("{key} {pattern:?} is not usable: {last}{hint}"))
-    })
+/// What a pattern found in a file.
+pub(crate) type Captures<'t> = fancy_regex::Captures<'t, [u8]>;
+
+/// A pattern with the name of the parameter that it came from.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    key: &'static str,
+    regex: fancy_regex::Regex,
+}
+
+impl Pattern {
+    /// Compiles a pattern written for Python.
+    ///
+    /// # Errors
+    /// When it is no pattern.
+    pub(crate) fn new(key: &'static str, pattern: &str, multi_line: bool) -> Result<Self, ModuleError> {
+        let mut builder = RegexBuilder::new(&translate(pattern));
+        builder.multi_line(multi_line).bytes_mode(BytesMode::UnicodeBytes);
+        match builder.build() {
+            Ok(regex) => Ok(Self { key, regex }),
+            Err(error) => Err(ModuleError::Invalid(format!("{key} {pattern:?} is not usable: {}", last_line(&error)))),
+        }
+    }
+
+    fn failed(&self, error: &fancy_regex::Error) -> ModuleError {
+        ModuleError::Invalid(format!("{} could not be matched: {}", self.key, last_line(error)))
+    }
+
+    /// Whether it finds anything.
+    ///
+    /// # Errors
+    /// When it takes more steps than are allowed.
+    pub(crate) fn is_match(&self, text: &[u8]) -> Result<bool, ModuleError> {
+        self.regex.is_match(text).map_err(|error| self.failed(&error))
+    }
+
+    /// The first thing that it finds.
+    ///
+    /// # Errors
+    /// As [`Pattern::is_match`].
+    pub(crate) fn captures<'t>(&self, text: &'t [u8]) -> Result<Option<Captures<'t>>, ModuleError> {
+        self.regex.captures(text).map_err(|error| self.failed(&error))
+    }
+
+    /// Everything that it finds, from left to right.
+    ///
+    /// # Errors
+    /// As [`Pattern::is_match`].
+    pub(crate) fn all<'t>(&self, text: &'t [u8]) -> Result<Vec<Captures<'t>>, ModuleError> {
+        self.regex.captures_iter(text).collect::<Result<_, _>>().map_err(|error| self.failed(&error))
+    }
+
+    /// The names of its groups.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.regex.capture_names().flatten()
+    }
+}
+
+/// The engine draws the pattern with a mark under the fault; the sentence stands in the last line.
+fn last_line(error: &fancy_regex::Error) -> String {
+    let text = error.to_string();
+    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
 /// Python's spellings that the engine writes differently.
@@ -113,6 +160,10 @@ pub(crate) fn expand(template: &str, captures: &Captures<'_>, into: &mut Vec<u8>
 mod tests {
     use super::*;
 
+    fn finds(pattern: &str, text: &str) -> bool {
+        Pattern::new("regexp", pattern, false).unwrap().is_match(text.as_bytes()).unwrap()
+    }
+
     #[test]
     fn python_spellings_match_what_they_match_in_python() {
         for (pattern, text, wanted) in [
@@ -124,23 +175,40 @@ mod tests {
             (r"[a&&b]{3}", "a&b", true),
             (r"(?P<key>\w+)=", "abc=", true),
             (r"[[:]x", "[x", true),
+            (r"^(?!#)x", "x", true),
+            (r"^(?!#).*x", "#x", false),
+            (r"(?<=a)b", "ab", true),
+            (r"(.)\1", "abb", true),
+            (r"(?P<q>['\x22]).*(?P=q)", "'x'", true),
         ] {
-            assert_eq!(compile("regexp", pattern, false).unwrap().is_match(text.as_bytes()), wanted, "{pattern}");
+            assert_eq!(finds(pattern, text), wanted, "{pattern}");
         }
     }
 
     #[test]
+    fn bytes_that_are_no_text_are_matched_around() {
+        let pattern = Pattern::new("regexp", "^key=(.*)$", true).unwrap();
+        let text = b"\xff\xfe\nkey=value\n\x80";
+        assert_eq!(pattern.captures(text).unwrap().unwrap().get(1).unwrap().as_bytes(), b"value");
+    }
+
+    #[test]
     fn a_pattern_that_is_not_usable_is_named_with_the_reason() {
-        let error = compile("regexp", "^(?!#)x", false).unwrap_err().to_string();
-        assert!(error.starts_with("regexp \"^(?!#)x\" is not usable: look-around"), "{error}");
-        let error = compile("regexp", "(", false).unwrap_err().to_string();
-        assert!(error.contains("unclosed group"), "{error}");
+        let error = Pattern::new("regexp", "(", false).unwrap_err().to_string();
+        assert!(error.starts_with("regexp \"(\" is not usable: "), "{error}");
+    }
+
+    #[test]
+    fn a_pattern_that_takes_too_many_steps_is_an_error_and_not_no_match() {
+        let pattern = Pattern::new("regexp", r"^(?=(a+)+$)(a|aa)+\1b$", false).unwrap();
+        let error = pattern.is_match("a".repeat(60).as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with("regexp could not be matched: "), "{error}");
     }
 
     #[test]
     fn replacements_are_filled_as_python_fills_them() {
-        let pattern = compile("regexp", r"(?P<k>\w+)=(\w+)(!)?", false).unwrap();
-        let captures = pattern.captures(b"key=value").unwrap();
+        let pattern = Pattern::new("regexp", r"(?P<k>\w+)=(\w+)(!)?", false).unwrap();
+        let captures = pattern.captures(b"key=value").unwrap().unwrap();
         for (template, wanted) in [
             (r"\2=\1", "value=key"),
             (r"\g<k>:\g<2>0", "key:value0"),
