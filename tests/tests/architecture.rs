@@ -16,7 +16,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "kfleet-tests",
         &[
-            "kfleet", "kfleet-agent", "kfleet-kafka", "kfleet-model", "kfleet-pki", "kfleet-playbook", "kfleet-proto",
+            "kfleet",
+            "kfleet-agent",
+            "kfleet-kafka",
+            "kfleet-model",
+            "kfleet-pki",
+            "kfleet-playbook",
+            "kfleet-proto",
             "kfleet-rolling",
         ],
     ),
@@ -30,7 +36,8 @@ const PURE: &[(&str, &str)] = &[
 ];
 
 /// What a pure crate's normal dependencies may not be.
-const IMPURE_CRATES: &[&str] = &["tokio", "async-std", "rand", "jiff", "chrono", "nix", "rustix", "reqwest", "sqlx", "tonic"];
+const IMPURE_CRATES: &[&str] =
+    &["tokio", "async-std", "rand", "jiff", "chrono", "nix", "rustix", "reqwest", "sqlx", "tonic"];
 
 /// What pure code may not name, with the reason. Tests inside the crates may.
 const IMPURE_WORDS: &[(&str, &str)] = &[
@@ -96,7 +103,8 @@ fn a_crate_depends_only_on_what_the_architecture_allows() {
     let mut seen = BTreeSet::new();
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
-        let allowed = allowed.get(name).unwrap_or_else(|| panic!("{name} is not in the architecture; add it to ALLOWED"));
+        let allowed =
+            allowed.get(name).unwrap_or_else(|| panic!("{name} is not in the architecture; add it to ALLOWED"));
         seen.insert(name.to_owned());
         for dependency in package["dependencies"].as_array().unwrap() {
             let dependency_name = dependency["name"].as_str().unwrap();
@@ -107,7 +115,10 @@ fn a_crate_depends_only_on_what_the_architecture_allows() {
             );
             let normal = dependency["kind"].is_null();
             if PURE.iter().any(|(pure, _)| *pure == name) && normal {
-                assert!(!IMPURE_CRATES.contains(&dependency_name), "the pure crate {name} must not use {dependency_name}");
+                assert!(
+                    !IMPURE_CRATES.contains(&dependency_name),
+                    "the pure crate {name} must not use {dependency_name}"
+                );
             }
         }
     }

@@ -384,7 +384,8 @@ fn member_reason(error: &members::MemberError) -> Reason {
         members::MemberError::Link { host, source } => {
             Reason::WrongCluster { expected: format!("the agent of {host}"), found: source.to_string() }
         }
-        other @ (members::MemberError::Reading { .. }
+        other @ (members::MemberError::Late { .. }
+        | members::MemberError::Reading { .. }
         | members::MemberError::NoId { .. }
         | members::MemberError::SameId { .. }
         | members::MemberError::Role { .. }) => {

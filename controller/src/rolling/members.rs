@@ -7,8 +7,8 @@ use kfleet_rolling::{Member, Role};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long a host may take to tell about its node.
-pub(super) const OBSERVE_DEADLINE: Duration = Duration::from_secs(15);
+/// How long a host may take to tell which node it is, before the roll begins.
+const DISCOVER_DEADLINE: Duration = Duration::from_secs(15);
 
 /// A node of the roll and how its agent is asked about it.
 #[derive(Debug, Clone)]
@@ -29,6 +29,14 @@ pub(super) enum MemberError {
         host: HostName,
         /// Why.
         source: LinkError,
+    },
+    /// The agent took too long.
+    #[error("{host}: no reading of the node within {} s", limit.as_secs())]
+    Late {
+        /// Which host.
+        host: HostName,
+        /// The limit.
+        limit: Duration,
     },
     /// The answer is not a reading of a node.
     #[error("{host}: its reading of the node is not understood: {source}")]
@@ -89,10 +97,10 @@ pub(super) fn node_of(run: &Run, host: &HostName) -> Result<Node, MemberError> {
 }
 
 /// Reads one node's own state from its host.
-pub(super) async fn read_node(run: &Run, node: &Node) -> Result<NodeReading, MemberError> {
+pub(super) async fn read_node(run: &Run, node: &Node, deadline: Duration) -> Result<NodeReading, MemberError> {
     let fail = |source| MemberError::Link { host: node.host.clone(), source };
     let link = run.link(&node.host).map_err(fail)?;
-    let value = link.observe(ObserveKind::Node, &node.params, OBSERVE_DEADLINE).await.map_err(fail)?;
+    let value = link.observe(ObserveKind::Node, &node.params, deadline).await.map_err(fail)?;
     serde_json::from_value(value).map_err(|source| MemberError::Reading { host: node.host.clone(), source })
 }
 
@@ -106,7 +114,7 @@ fn inventory_id(run: &Run, host: &HostName) -> Option<BrokerId> {
 pub(super) async fn discover(run: &Run, hosts: &Hosts) -> Result<BTreeMap<BrokerId, Node>, Vec<MemberError>> {
     let asked = hosts.iter().map(|host| async {
         let node = node_of(run, &host.name)?;
-        let id = match read_node(run, &node).await {
+        let id = match read_node(run, &node, DISCOVER_DEADLINE).await {
             Ok(reading) => reading.node_id,
             // A host that is down is still a member: with its id from the inventory the rules can say what its
             // absence means. Without an id nothing can be said.

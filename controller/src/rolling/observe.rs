@@ -1,6 +1,6 @@
 //! One observation: every member's view of the cluster and every host's view of its node, asked at the same time.
 
-use super::members::{Node, OBSERVE_DEADLINE, read_node};
+use super::members::{MemberError, Node, read_node};
 use crate::execute::Run;
 use kfleet_model::BrokerId;
 use kfleet_model::snapshot::ClusterSnapshot;
@@ -23,6 +23,10 @@ impl Clock {
         self.0.elapsed()
     }
 }
+
+/// How long one member may take. It has to be well below the age at which the rules do not believe a view any more
+/// (`view_max_age_s`), or one hung member would make the views of all others stale.
+const LOOK_DEADLINE: Duration = Duration::from_secs(4);
 
 /// Asks all members; a member that does not answer in time has no view, which the rules take as what it is.
 pub(super) async fn observe(
@@ -58,7 +62,7 @@ pub(super) async fn observe(
 
 async fn cluster_view(run: &Run, node: &Node, began: Duration) -> Option<View> {
     let link = run.link(&node.host).ok()?;
-    let answer = link.observe(ObserveKind::Cluster, &node.params, OBSERVE_DEADLINE).await;
+    let answer = link.observe(ObserveKind::Cluster, &node.params, LOOK_DEADLINE).await;
     let snapshot = match answer {
         Ok(value) => serde_json::from_value::<ClusterSnapshot>(value).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),

@@ -36,7 +36,7 @@ const PLAYBOOK: &str = r#"
     - name: Copy
       copy: {src: blob.bin, dest: "{{ dir }}/blob.bin", mode: "0600"}
     - name: Link
-      file: {path: "{{ dir }}/current", src: app.conf, state: link}
+      file: {path: "{{ dir }}/current", src: app.conf, state: link, force: true}
     - name: Marker
       command: touch {{ dir }}/marker
       args: {creates: "{{ dir }}/marker"}
