@@ -38,8 +38,16 @@ pub(super) async fn observe(
     let asked = nodes.iter().map(|(&id, node)| async move {
         let began = clock.now();
         // A spare KRaft controller serves no metadata to clients; its host is read all the same.
-        let view = async { if node.role == Role::Controller { None } else { cluster_view(run, node, began).await } };
-        let reading = async { read_node(run, node).await };
+        let view = async {
+            if node.role == Role::Controller {
+                return None;
+            }
+            tokio::time::timeout(LOOK_DEADLINE, cluster_view(run, node, began)).await.ok().flatten()
+        };
+        let reading = async {
+            let late = |_| MemberError::Late { host: node.host.clone(), limit: LOOK_DEADLINE };
+            tokio::time::timeout(LOOK_DEADLINE, read_node(run, node, LOOK_DEADLINE)).await.map_err(late)?
+        };
         let (view, reading) = tokio::join!(view, reading);
         let node_view = match reading {
             Ok(reading) => Some(NodeView { began, reading, recovery_left: None }),

@@ -149,6 +149,12 @@ impl VarMap {
         Arc::new(Self { origin: origin.into(), entries: Vec::new(), values })
     }
 
+    /// All variables as one mapping.
+    #[must_use]
+    pub fn to_map(&self) -> Map {
+        self.values.iter().map(|(name, value)| (name.clone(), (**value).clone())).collect()
+    }
+
     /// There are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
