@@ -34,24 +34,26 @@ QUICK_FOREIGN_LIMIT = 0.25  # and this, when it is so short that the kernel's cl
 QUICK_S = 1.0
 LARGE_BYTES, LINES_BYTES = 100_000_000, 10_000_000
 FILES_OF_W2 = 11
+RESULT = "result.json"
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = lambda text: [name for name in text.split(",") if name]
-    parser.add_argument("--hosts", type=int, default=50, help="number of agents (default 50)")
-    parser.add_argument("--workloads", type=names, default=list(WORKLOADS), help="of w1,w2,w3,w4,w5 (default all)")
-    parser.add_argument("--peers", type=names, default=["ansible"], help="of ansible,pyinfra; empty for none (default ansible)")
-    parser.add_argument("--runs", type=int, default=3, help="counted runs of each tool and workload (default 3)")
-    parser.add_argument("--slow-runs", type=int, default=1, help="the same for ansible's W2, which takes minutes (default 1)")
-    parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/release", help="where kfleet and kfleet-agent are")
-    parser.add_argument("--cache", type=pathlib.Path, default=ROOT / "target/bench-peers", help="where the peers are installed")
-    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target", help="a disk folder for what the run writes")
-    parser.add_argument("--quiet-wait", type=float, default=60, help="longest wait for a quiet machine before a run, in seconds")
-    parser.add_argument("--repeat", type=int, default=2, help="how often a disturbed run is repeated at most")
-    parser.add_argument("--json", type=pathlib.Path, help="also write all figures to this file")
-    parser.add_argument("--keep", action="store_true", help="leave the files of the run for a look")
-    parser.add_argument("--inside", type=pathlib.Path, help=argparse.SUPPRESS)
+    option = parser.add_argument
+    option("--hosts", type=int, default=50, help="number of agents (default 50)")
+    option("--workloads", type=names, default=list(WORKLOADS), help="of w1,w2,w3,w4,w5, in this order (default all)")
+    option("--peers", type=names, default=["ansible"], help="of ansible,pyinfra; empty for none (default ansible)")
+    option("--runs", type=int, default=3, help="counted runs of each tool and workload (default 3)")
+    option("--slow-runs", type=int, default=1, help="the same for ansible's W2, which takes minutes (default 1)")
+    option("--programs", type=pathlib.Path, default=ROOT / "target/release", help="where kfleet and kfleet-agent are")
+    option("--cache", type=pathlib.Path, default=ROOT / "target/bench-peers", help="where the peers are installed")
+    option("--work", type=pathlib.Path, default=ROOT / "target", help="a disk folder for what the run writes")
+    option("--quiet-wait", type=float, default=60, help="longest wait for a quiet machine before a run, in seconds")
+    option("--repeat", type=int, default=2, help="how often a disturbed run is repeated at most")
+    option("--json", type=pathlib.Path, help="also write all figures to this file")
+    option("--keep", action="store_true", help="leave the files of the run for a look")
+    option("--inside", type=pathlib.Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     for given, known in ((args.workloads, WORKLOADS), (args.peers, PEERS)):
         if unknown := set(given) - set(known):
@@ -86,6 +88,14 @@ def install(peer, cache):
         (venv / "installed").touch()
 
 
+def tell_result(path, copy):
+    """What was measured, also when the run was stopped or failed in the middle."""
+    if path.exists():
+        print(report.text(json.loads(path.read_text())), flush=True)
+        if copy:
+            shutil.copyfile(path, copy)
+
+
 def outer(args):
     check_needs(args)
     for name in args.peers:
@@ -114,6 +124,7 @@ def outer(args):
         if inner:
             inner.kill()
             inner.wait()
+        tell_result(work / RESULT, args.json)
         groups.remove()
         if args.keep:
             tell(f"the files are in {work}")
@@ -172,6 +183,7 @@ class Bench:
             if best.foreign <= limit or sample.wall_s > 60:
                 break
         self.samples.setdefault(workload, {}).setdefault(tool.name, []).append(vars(best))
+        self.save()
         tell(f"{workload:9} {tool.name:13} {best.wall_s:8.2f} s  (other programs {best.foreign:.0%})")
 
     def rounds(self, tool, workload):
@@ -252,34 +264,36 @@ class Bench:
             raise tools.Failed(f"{tool.name} W4: not all output came back: {collected}")
 
     def w5(self):
-        """Memory, in runs of its own because looking costs CPU; then agents at rest."""
-        wanted = [step for step in ("w1", "w2-first", "w2-again", "w4") if step.split("-")[0] in self.args.workloads]
-        for workload in wanted or ["w1"]:
-            for tool in self.tools:
-                if workload.startswith("w2") and tool.single:
-                    continue
+        """Memory, in runs of their own as looking costs CPU (of the peers without the long W2); then agents at rest."""
+        for workload in ("w1", "w2-first", "w2-again", "w4"):
+            for tool in [self.kfleet] if workload.startswith("w2") else self.tools:
                 if workload == "w2-first":
                     self.empty_folder(tool)
                 sample, _ = self.once(tool, workload, memory=True)
                 self.memory.setdefault(workload, {})[tool.name] = sample.peak_mib
+                self.save()
         self.at_rest()
 
     def at_rest(self, settle_s=5, seconds=30):
         tell(f"agents at rest for {seconds} s")
         time.sleep(settle_s)
         agents = [agent.pid for agent in self.kfleet.agents]
-        ticks = lambda: sum(sum(map(int, pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
-                            for pid in agents)
-        before, begun = ticks(), time.monotonic()
+        used_s = lambda: sum(map(measure.process_cpu_s, agents))
+        before, begun = used_s(), time.monotonic()
         time.sleep(seconds)
         elapsed = time.monotonic() - begun
         rss = [measure.status_mib(pid, "VmRSS") for pid in agents]
         self.idle = {
             "agents": len(agents), "seconds": elapsed,
-            "cpu_share": (ticks() - before) / measure.TICKS / elapsed / len(agents),
+            "cpu_share": (used_s() - before) / elapsed / len(agents),
             "rss_mib": statistics.median(rss), "rss_max_mib": max(rss),
             "pss_mib": statistics.median(measure.pss_mib(pid) for pid in agents),
         }
+        self.save()
+
+    def save(self):
+        """Leaves what is known so far to the outer process, which tells it however this one ends."""
+        (self.site.work / RESULT).write_text(json.dumps(self.result(), indent=1) + "\n")
 
     def result(self):
         summaries = {workload: {name: report.summary(samples) for name, samples in of.items()}
@@ -307,16 +321,8 @@ def inner(args):
     bench = Bench(args)
     bench.set_up()
     bench.warm_up()
-    try:
-        for workload in WORKLOADS:
-            if workload in args.workloads:
-                getattr(bench, workload)()
-    finally:
-        # What was measured before a failure is told all the same.
-        result = bench.result()
-        print(report.text(result), flush=True)
-        if args.json:
-            args.json.write_text(json.dumps(result, indent=1) + "\n")
+    for workload in args.workloads:
+        getattr(bench, workload)()
     return 0
 
 

@@ -88,6 +88,12 @@ def wait_until_quiet(longest_s, share=0.15):
             return
 
 
+def process_cpu_s(pid):
+    """CPU seconds of a process, without its children; in steps of the kernel's clock tick."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:13])) / TICKS
+
+
 def status_mib(pid, key):
     """A memory figure from a process's status; None when the process is gone."""
     try:

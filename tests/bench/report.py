@@ -9,7 +9,7 @@ TITLES = {
     "w3": "W3 100 MB to 10 hosts",
     "w4": "W4 10 MB of output from 10 hosts",
 }
-# How many times as long as kfleet the peer is to take; kfleet's own bounds of memory (MiB) and of idle CPU (share of a core).
+# How many times as long as kfleet the peer is to take; and kfleet's own bounds: memory in MiB, idle CPU in cores.
 GOALS = {
     ("w1", "pyinfra"): 10, ("w1", "ansible-core"): 60,
     ("w2-first", "pyinfra"): 15, ("w2-first", "ansible-core"): 200,
@@ -62,9 +62,9 @@ def times_table(summaries, memory):
     for workload, tools in summaries.items():
         for tool, of in tools.items():
             peak = memory.get(workload, {}).get(tool)
-            rows.append([TITLES[workload], tool, of["runs"], f"{of['wall_s']:.2f} ({of['min_s']:.2f}-{of['max_s']:.2f})",
-                         f"{of['controller_cpu_s']:.2f}", f"{of['hosts_cpu_s']:.2f}",
-                         "-" if peak is None else f"{peak:.0f}", f"{of['foreign']:.0%}"])
+            wall = f"{of['wall_s']:.2f} ({of['min_s']:.2f}-{of['max_s']:.2f})"
+            rows.append([TITLES[workload], tool, of["runs"], wall, f"{of['controller_cpu_s']:.2f}",
+                         f"{of['hosts_cpu_s']:.2f}", "-" if peak is None else f"{peak:.0f}", f"{of['foreign']:.0%}"])
     return table(rows, ["work", "tool", "runs", "wall s: median (min-max)", "CPU s controller", "CPU s hosts",
                         "peak MiB", "foreign CPU"])
 
