@@ -213,6 +213,27 @@ async fn a_stop_by_the_service_manager_is_quick_and_leaves_commands_running() {
 }
 
 #[tokio::test]
+async fn an_op_that_has_not_begun_when_the_agent_stops_can_be_submitted_to_the_next_one() {
+    let mut agent = Agent::start().await;
+    let mut client = agent.client().await;
+    let mut first = Events::submit(&mut client, &shell("r1-0-1", SLOW)).await.unwrap();
+    while first.next().await.unwrap().unwrap().seq < 1 {}
+    let second = shell("r1-0-2", "echo second");
+    let mut waiting = Events::submit(&mut client, &second).await.unwrap();
+    let told = tokio::spawn(async move { waiting.next().await });
+    assert_eq!(agent.terminate(), Some(0));
+    // Told by the agent, or by the closed connection: in no case that the op is over.
+    assert!(told.await.unwrap().is_err());
+    agent.launch().await;
+    let mut client = agent.client().await;
+    let unknown = Events::attach(&mut client, "r1-0-2", 0).await.err().unwrap();
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
+    assert_eq!(run(&mut client, &second).await.text(), "second\n");
+    let first = Events::attach(&mut client, "r1-0-1", 0).await.unwrap().all().await;
+    assert_eq!(first.text(), slow_lines(), "and it waited for the command of the first");
+}
+
+#[tokio::test]
 async fn damage_in_the_journal_is_reported_and_does_not_keep_the_agent_from_starting() {
     let mut agent = Agent::start().await;
     let mut client = agent.client().await;

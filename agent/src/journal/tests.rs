@@ -5,6 +5,11 @@ use kfleet_model::Map;
 use proptest::prelude::*;
 use std::sync::Arc;
 
+/// In memory where the system offers that: hundreds of journals are opened here, and each syncs.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 fn id(name: &str) -> OpId {
     OpId::new(name).unwrap()
 }
@@ -51,7 +56,7 @@ fn is_finished(journal: &Journal, name: &str) -> bool {
 
 #[test]
 fn what_was_written_is_known_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let journal = open(dir.path());
     journal.accept(accepted("a")).unwrap();
     journal.finish(finished("a", "well")).unwrap();
@@ -70,7 +75,7 @@ fn what_was_written_is_known_after_a_restart() {
 
 /// A journal with three ops, the bytes of its file, and where the record of each op's end stops.
 fn three_ops() -> (Vec<u8>, Vec<usize>) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let journal = open(dir.path());
     for name in ["op-0", "op-1", "op-2"] {
         journal.accept(accepted(name)).unwrap();
@@ -83,7 +88,7 @@ fn three_ops() -> (Vec<u8>, Vec<usize>) {
 }
 
 fn reopened(bytes: &[u8]) -> (tempfile::TempDir, Journal) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     std::fs::create_dir_all(dir.path().join("journal")).unwrap();
     std::fs::write(dir.path().join("journal/journal.1"), bytes).unwrap();
     let journal = open(dir.path());
@@ -123,7 +128,7 @@ fn a_flipped_byte_costs_one_record_is_reported_and_never_frees_an_id_that_can_st
 
 #[test]
 fn compaction_keeps_new_ops_whole_and_old_ones_by_their_end() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let journal = small(dir.path());
     journal.accept(accepted("open")).unwrap();
     let cluster = ClusterName::new("kafka").unwrap();
@@ -151,7 +156,7 @@ fn compaction_keeps_new_ops_whole_and_old_ones_by_their_end() {
 
 #[test]
 fn an_id_that_was_refused_and_comes_again_is_open_again_also_after_restart_and_compaction() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let journal = small(dir.path());
     journal.accept(accepted("again")).unwrap();
     journal.finish(Finished { end: OpEnd::Refused { why: "x".into() }, ..finished("again", "") }).unwrap();
@@ -176,7 +181,7 @@ fn an_id_that_was_refused_and_comes_again_is_open_again_also_after_restart_and_c
 
 #[test]
 fn large_records_do_not_make_every_write_a_compaction() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let limits = JournalLimits { file_bytes: 100_000, keep_ops: 1000, min_free_bytes: 0 };
     let journal = Journal::open(dir.path(), limits, "boot").unwrap();
     for n in 0..60 {
@@ -190,7 +195,7 @@ fn large_records_do_not_make_every_write_a_compaction() {
 
 #[test]
 fn a_damaged_new_file_loses_nothing_that_the_one_before_has() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let journal = small(dir.path());
     let mut n = 0;
     while log::numbers(&dir.path().join("journal")).unwrap().len() < 2 {
@@ -208,7 +213,7 @@ fn a_damaged_new_file_loses_nothing_that_the_one_before_has() {
 
 #[test]
 fn a_large_end_is_kept_beside_the_journal_and_comes_back_whole() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let large = finished("large", &"x".repeat(2_000_000));
     open(dir.path()).finish(large.clone()).unwrap();
     assert!(std::fs::metadata(dir.path().join("journal/journal.1")).unwrap().len() < 1_000_000);
@@ -222,7 +227,7 @@ fn a_large_end_is_kept_beside_the_journal_and_comes_back_whole() {
 
 #[test]
 fn many_threads_write_at_once_and_every_record_is_there() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let journal = Arc::new(open(dir.path()));
     std::thread::scope(|scope| {
         for thread in 0..8 {
@@ -243,7 +248,7 @@ fn many_threads_write_at_once_and_every_record_is_there() {
 
 #[test]
 fn too_little_space_refuses_new_work_and_names_the_bound() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let limits = JournalLimits { min_free_bytes: u64::MAX, ..JournalLimits::default() };
     let journal = Journal::open(dir.path(), limits, "boot").unwrap();
     let error = journal.ready().unwrap_err();
@@ -279,7 +284,7 @@ proptest! {
     /// is not lost once told, and generations never go down.
     #[test]
     fn an_op_that_was_accepted_is_never_forgotten(steps in proptest::collection::vec(step(), 1..80)) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = folder();
         let mut journal = small(dir.path());
         let cluster = ClusterName::new("kafka").unwrap();
         let (mut open_ops, mut ended, mut highest) = (BTreeMap::new(), BTreeMap::new(), 0);

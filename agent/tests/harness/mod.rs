@@ -274,10 +274,8 @@ impl Seen {
 
     /// The result of an op that is done.
     pub fn done(&self) -> &kfleet_model::TaskResult {
-        match self.end() {
-            OpEnd::Done { result } => result,
-            other => panic!("not done: {other:?}"),
-        }
+        let OpEnd::Done { result } = self.end() else { panic!("not done: {:?}", self.end()) };
+        result
     }
 }
 
