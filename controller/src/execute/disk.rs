@@ -90,6 +90,11 @@ impl RecordedFiles {
     }
 }
 
+/// What is left of a path below a folder; every relative path is below `.`.
+fn below<'p>(path: &'p Path, folder: &Path) -> Option<&'p Path> {
+    if folder == Path::new(".") { path.is_relative().then_some(path) } else { path.strip_prefix(folder).ok() }
+}
+
 impl Files for RecordedFiles {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
         let key = PathBuf::from(clean(path));
@@ -109,7 +114,7 @@ impl Files for RecordedFiles {
         if kept.contains_key(&cleaned) {
             return Some(FileKind::File);
         }
-        if kept.keys().any(|known| known.starts_with(&cleaned)) {
+        if kept.keys().any(|known| below(known, &cleaned).is_some()) {
             return Some(FileKind::Folder);
         }
         drop(kept);
@@ -121,7 +126,7 @@ impl Files for RecordedFiles {
         let mut names: Vec<String> = {
             let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.keys()
-                .filter_map(|known| known.strip_prefix(&cleaned).ok())
+                .filter_map(|known| below(known, &cleaned))
                 .filter_map(|rest| rest.iter().next())
                 .map(|name| name.to_string_lossy().into_owned())
                 .collect()

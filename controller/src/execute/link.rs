@@ -27,6 +27,9 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 /// many links do not come back at one moment.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
+/// Output of one stream that is kept for a result; an agent keeps no more of one command either.
+const KEEP_BYTES: usize = 64 * 1024 * 1024;
+
 /// After its deadline an op is over on the agent; this much longer the link waits to be told how.
 const AFTER_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -83,6 +86,8 @@ pub struct Follow<'a> {
     pub events: &'a Events,
     /// Pass pieces of output on as events.
     pub show_output: bool,
+    /// Keep the whole output for the result: somebody will read it.
+    pub keep_output: bool,
     /// Fires when the operator stops the run: the op is then cancelled on the agent.
     pub cancel: tokio_util::sync::CancellationToken,
 }
@@ -206,6 +211,7 @@ impl Link {
             lost_at: None,
             attempt: 0,
             cancel_sent: false,
+            kept: Kept::default(),
         };
         loop {
             match session.once().await {
@@ -290,7 +296,42 @@ struct Session<'a> {
     lost_at: Option<Instant>,
     attempt: u32,
     cancel_sent: bool,
+    kept: Kept,
 }
+
+/// The output of a command as it came.
+#[derive(Default)]
+struct Kept {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Kept {
+    fn add(&mut self, stream: OutputStream, data: &[u8]) {
+        let kept = match stream {
+            OutputStream::Stdout => &mut self.stdout,
+            OutputStream::Stderr => &mut self.stderr,
+        };
+        if kept.len() + data.len() <= KEEP_BYTES {
+            kept.extend_from_slice(data);
+        }
+    }
+
+    /// An agent cuts long output in the result, because all of it was streamed; here it is put in whole.
+    fn complete(self, end: &mut OpEnd) {
+        let (OpEnd::Done { result } | OpEnd::Failed { result }) = end else { return };
+        for (key, kept) in [("stdout", self.stdout), ("stderr", self.stderr)] {
+            let Some(Value::String(text)) = result.data.get_mut(key) else { continue };
+            if kept.len() > text.len() + 1 && text.contains(LEFT_OUT) {
+                let whole = String::from_utf8_lossy(&kept);
+                *text = whole.trim_end_matches(['\n', '\r']).to_owned();
+            }
+        }
+    }
+}
+
+/// What an agent writes into a result where it cut output.
+const LEFT_OUT: &str = " bytes left out ...]";
 
 impl Session<'_> {
     /// Follows the op over one connection, to its end or to the loss of the connection.
@@ -347,8 +388,17 @@ impl Session<'_> {
         let repeat = event.seq < self.next_seq;
         self.next_seq = self.next_seq.max(event.seq + 1);
         let host = self.link.host.clone();
+        if let OpEventKind::Output { stream, data } = &event.kind
+            && !repeat
+            && self.follow.keep_output
+        {
+            self.kept.add(*stream, data);
+        }
         match event.kind {
-            OpEventKind::Finished(end) => return Ok(Some(*end)),
+            OpEventKind::Finished(mut end) => {
+                std::mem::take(&mut self.kept).complete(&mut end);
+                return Ok(Some(*end));
+            }
             OpEventKind::Started => {}
             OpEventKind::Output { stream, data } if !repeat && self.follow.show_output => {
                 let text = String::from_utf8_lossy(&data).into_owned();
@@ -399,4 +449,42 @@ impl Session<'_> {
 fn backoff(attempt: u32) -> Duration {
     let bound = BACKOFF.0.saturating_mul(1 << attempt.min(10)).min(BACKOFF.1);
     bound.mul_f64(rand::rng().random_range(0.1..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kfleet_model::TaskResult;
+
+    #[test]
+    fn output_that_the_agent_cut_is_put_together_again_and_other_output_is_left_alone() {
+        let end = |stdout: &str| {
+            let mut result = TaskResult::default();
+            result.data.insert("stdout".to_owned(), stdout.into());
+            OpEnd::Done { result }
+        };
+        let text = |end: &OpEnd| end.result().and_then(|r| r.data.get("stdout")?.as_str().map(str::to_owned)).unwrap();
+        let kept = |stdout: &str| {
+            let mut kept = Kept::default();
+            for piece in stdout.as_bytes().chunks(3) {
+                kept.add(OutputStream::Stdout, piece);
+            }
+            kept
+        };
+        let long = "0123456789".repeat(10);
+        let mut cut = end("01234\n[... 90 bytes left out ...]\n56789");
+        kept(&format!("{long}\n")).complete(&mut cut);
+        assert_eq!(text(&cut), long);
+        let mut whole = end("short");
+        kept("short\n\n\n").complete(&mut whole);
+        assert_eq!(text(&whole), "short");
+    }
+
+    #[test]
+    fn pauses_between_attempts_grow_to_a_bound() {
+        for attempt in [1, 5, 100] {
+            let pause = backoff(attempt);
+            assert!(pause > Duration::ZERO && pause <= BACKOFF.1, "{attempt}: {pause:?}");
+        }
+    }
 }

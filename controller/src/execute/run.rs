@@ -49,6 +49,8 @@ pub struct Options {
     pub forks: usize,
     /// Run notified handlers even on failed hosts.
     pub force_handlers: bool,
+    /// It is an ad-hoc command: its output is what is wanted.
+    pub adhoc: bool,
     /// Pass the output of running commands on.
     pub show_output: bool,
     /// How often `-v` was given.
@@ -259,7 +261,8 @@ impl Run {
     /// # Errors
     /// As [`Link::perform`].
     pub async fn perform(&self, host: &HostName, op: &Op) -> Result<OpEnd, LinkError> {
-        let follow = Follow { events: &self.events, show_output: false, cancel: self.cancel_now.clone() };
+        let follow =
+            Follow { events: &self.events, show_output: false, keep_output: false, cancel: self.cancel_now.clone() };
         self.link(host)?.perform(op, follow).await
     }
 

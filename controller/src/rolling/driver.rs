@@ -36,6 +36,9 @@ struct Journal {
 pub async fn roll_play(run: &Run, play: &Play, hosts: Hosts) -> Result<(), Stop> {
     let Some(mut driver) = Driver::prepare(run, play, hosts).await? else { return Err(Stop::Failed) };
     let outcome = driver.run().await;
+    if matches!(outcome, Err(Stop::Cancelled)) {
+        driver.tell_cancelled().await;
+    }
     driver.release().await;
     outcome
 }
@@ -95,6 +98,23 @@ impl<'r> Driver<'r> {
             own: Duration::ZERO,
             looked: Duration::ZERO,
         }))
+    }
+
+    /// What a stopped roll leaves: done, in the middle, not touched.
+    async fn tell_cancelled(&self) {
+        let list = |hosts: Vec<HostName>| match hosts.is_empty() {
+            true => "none".to_owned(),
+            false => hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", "),
+        };
+        let name = |id: BrokerId| self.nodes.get(&id).map(|node| node.host.clone());
+        let middle = self.progress.in_flight().and_then(|(id, _)| name(id)).into_iter().collect();
+        let text = format!(
+            "the roll was stopped; rolled: {}; in the middle, to be looked at or resumed: {}; not touched: {}",
+            list(self.progress.done().filter_map(name).collect()),
+            list(middle),
+            list(self.progress.untouched().filter_map(name).collect()),
+        );
+        self.send(EventKind::Warning { text }).await;
     }
 
     async fn release(&self) {
