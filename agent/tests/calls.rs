@@ -98,9 +98,9 @@ async fn output_arrives_while_the_command_runs() {
     let agent = Agent::start().await;
     let mut client = agent.client().await;
     let begun = Instant::now();
-    let mut events = Events::submit(&mut client, &shell("a", "echo early; sleep 2; echo late")).await.unwrap();
+    let mut events = Events::submit(&mut client, &shell("a", "echo early; sleep 8; echo late")).await.unwrap();
     while events.next().await.unwrap().unwrap().seq < 1 {}
-    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(8), "the output came only with the end of the command");
     assert_eq!(events.all().await.text(), "late\n");
 }
 
@@ -122,7 +122,7 @@ async fn cancel_ends_a_command_and_all_that_it_started() {
     let seen = events.all().await;
     let OpEnd::Failed { result } = seen.end() else { panic!("{:?}", seen.end()) };
     assert!(result.msg.as_ref().unwrap().contains("cancelled"), "{result:?}");
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(35), "the command ran to its own end");
     until("the end of all its processes", || agent.leftovers().is_empty()).await;
     assert_eq!(client.cancel(cancel("a")).await.unwrap().into_inner().outcome(), v1::CancelOutcome::TooLate);
     assert_eq!(client.cancel(cancel("b")).await.unwrap().into_inner().outcome(), v1::CancelOutcome::UnknownOp);
@@ -145,18 +145,18 @@ async fn a_command_ends_at_its_deadline_and_one_that_never_started_expires() {
     let begun = Instant::now();
     let late = first.all().await;
     assert!(matches!(late.end(), OpEnd::Failed { result } if result.msg.as_ref().unwrap().contains("deadline")));
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(25), "the command ran to its own end");
 }
 
 #[tokio::test]
 async fn reading_goes_on_beside_the_one_op_that_changes_the_host() {
     let agent = Agent::start().await;
     let mut client = agent.client().await;
-    let mut long = Events::submit(&mut client, &shell("a", "sleep 1.5; echo done")).await.unwrap();
+    let mut long = Events::submit(&mut client, &shell("a", "sleep 8; echo done")).await.unwrap();
     long.next().await.unwrap().unwrap();
     let begun = Instant::now();
     run(&mut client, &op("b", "ping", json!({}))).await.done();
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(8), "the reading waited for the command");
     let mut second = Events::submit(&mut client, &shell("c", "echo c")).await.unwrap();
     assert!(tokio::time::timeout(Duration::from_millis(300), second.next()).await.is_err(), "it waits for its turn");
     assert_eq!(long.all().await.text(), "done\n");
