@@ -109,8 +109,7 @@ async fn cancel_ends_a_command_and_all_that_it_started() {
     let agent = Agent::start().await;
     let mut client = agent.client().await;
     let dir = agent.dir.path().display().to_string();
-    let text =
-        format!("trap '' INT; (exec -a {dir}/a sleep 60) & timeout 50 sh -c 'echo up {dir}; sleep 40'; wait");
+    let text = format!("trap '' INT; (exec -a {dir}/a sleep 60) & timeout 50 sh -c 'echo up {dir}; sleep 40'; wait");
     let mut bash = shell("a", &text);
     bash.params.insert("executable".into(), "/bin/bash".into());
     let mut events = Events::submit(&mut client, &bash).await.unwrap();

@@ -35,7 +35,8 @@ fn main() -> std::process::ExitCode {
     arguments.test_threads = Some(1);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     let wanted = SCENARIOS.iter().any(|(name, _)| !is_filtered_out(&arguments, name));
-    let stage = if arguments.list || !wanted { Err("not asked for".to_owned()) } else { runtime.block_on(Stage::set()) };
+    let stage =
+        if arguments.list || !wanted { Err("not asked for".to_owned()) } else { runtime.block_on(Stage::set()) };
     if let Err(why) = &stage {
         println!("scenarios: {why}");
     }

@@ -70,12 +70,7 @@ pub(crate) async fn follower_held_down(stage: &Stage) -> Result<()> {
 async fn follower(stage: &Stage) -> Result<&'static str> {
     let metadata = stage.lab.metadata().await?;
     let active = metadata.controllerid;
-    BROKERS
-        .iter()
-        .zip(1..)
-        .find(|(_, id)| *id != active)
-        .map(|(host, _)| *host)
-        .context("no broker but the controller")
+    BROKERS.iter().zip(1..).find(|(_, id)| *id != active).map(|(host, _)| *host).context("no broker but the controller")
 }
 
 async fn roll_with_held(stage: &Stage) -> Result<(crate::support::Ended, Duration)> {
@@ -83,7 +78,8 @@ async fn roll_with_held(stage: &Stage) -> Result<(crate::support::Ended, Duratio
     let begun = tokio::time::Instant::now();
     loop {
         let metadata = stage.lab.metadata().await?;
-        let shrunk = metadata.topics.iter().flat_map(|topic| &topic.partitions).any(|p| p.isrs.len() < p.replicas.len());
+        let shrunk =
+            metadata.topics.iter().flat_map(|topic| &topic.partitions).any(|p| p.isrs.len() < p.replicas.len());
         if shrunk {
             break;
         }

@@ -17,7 +17,8 @@ pub(crate) const LAB: &str = "kfleet-scenarios";
 pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
 /// A short stable window: what is tested is that the gates are waited for, not how long.
-pub(crate) const QUICK: &str = r#"{"rolling_policy": {"stable_checks": 2, "stable_checks_after_leader": 2, "check_interval_s": 1}}"#;
+pub(crate) const QUICK: &str =
+    r#"{"rolling_policy": {"stable_checks": 2, "stable_checks_after_leader": 2, "check_interval_s": 1}}"#;
 
 pub(crate) struct Stage {
     pub(crate) lab: Lab,
@@ -95,7 +96,7 @@ impl Stage {
     pub(crate) async fn stops(&self, host: &str, unit: &str) -> Result<usize> {
         let query = ["journalctl", "--unit", unit, "--output", "cat", "--no-pager"];
         let journal = self.lab.host(host)?.exec(&query).await?;
-        
+
         Ok(journal.stdout.lines().filter(|line| line.starts_with("Stopped ")).count())
     }
 
