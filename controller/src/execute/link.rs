@@ -207,6 +207,7 @@ impl Link {
             reader: EventReader::default(),
             next_seq: 0,
             began: false,
+            begun: Instant::now(),
             give_up: Instant::now() + op.deadline + AFTER_DEADLINE,
             lost_at: None,
             attempt: 0,
@@ -215,7 +216,8 @@ impl Link {
         };
         loop {
             match session.once().await {
-                Ok(end) => return Ok(end),
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => {}
                 Err(error) => session.after(error).await?,
             }
         }
@@ -292,6 +294,7 @@ struct Session<'a> {
     next_seq: u64,
     /// The agent has answered to this op: it may be running.
     began: bool,
+    begun: Instant,
     give_up: Instant,
     lost_at: Option<Instant>,
     attempt: u32,
@@ -334,8 +337,9 @@ impl Kept {
 const LEFT_OUT: &str = " bytes left out ...]";
 
 impl Session<'_> {
-    /// Follows the op over one connection, to its end or to the loss of the connection.
-    async fn once(&mut self) -> Result<OpEnd, LinkError> {
+    /// Follows the op over one connection, to its end or to the loss of the connection; nothing when it has to be
+    /// submitted anew.
+    async fn once(&mut self) -> Result<Option<OpEnd>, LinkError> {
         let mut client = self.link.client().await?;
         self.reader.reset();
         let opened = if self.began {
@@ -347,9 +351,11 @@ impl Session<'_> {
         let mut stream = match opened {
             Ok(Ok(response)) => response.into_inner(),
             Ok(Err(status)) if self.began && status.code() == Code::NotFound => {
-                // The agent lost its table: it can not say whether the op ran, so it must not run again.
-                let why = format!("the agent of {} does not know the op any more", self.link.host);
-                return Ok(OpEnd::Unknown { why });
+                // An agent journals an op before its first side effect. One that restarted and does not know the op
+                // never came so far with it, so it is asked for anew.
+                self.began = false;
+                self.next_seq = 0;
+                return Ok(None);
             }
             Ok(Err(status)) => return Err(self.link.of_status(&status)),
             Err(_) => {
@@ -372,7 +378,7 @@ impl Session<'_> {
             match message {
                 Ok(Some(message)) => {
                     if let Some(end) = self.take(message).await? {
-                        return Ok(end);
+                        return Ok(Some(end));
                     }
                 }
                 Ok(None) => return Err(LinkError::Unreachable(self.link.why("the stream ended early"))),
@@ -418,7 +424,14 @@ impl Session<'_> {
     async fn after(&mut self, error: LinkError) -> Result<(), LinkError> {
         let LinkError::Unreachable(why) = error else { return Err(error) };
         if !self.began {
-            return Err(LinkError::Unreachable(why));
+            // One more try for a connection that was cut while it was made, as on a host under load; the op's id makes
+            // that harmless. A host that took its whole time already is not given another.
+            if self.attempt > 0 || self.begun.elapsed() > self.link.connect_timeout / 2 {
+                return Err(LinkError::Unreachable(why));
+            }
+            self.attempt += 1;
+            tokio::time::sleep(backoff(1)).await;
+            return Ok(());
         }
         let now = Instant::now();
         let lost_at = *self.lost_at.get_or_insert(now);

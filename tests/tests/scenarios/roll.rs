@@ -50,6 +50,9 @@ pub(crate) async fn under_load(stage: &Stage) -> Result<()> {
 /// RF 3, min ISR 2, one follower hangs: a second stop would refuse writes, so there is none.
 pub(crate) async fn follower_held_down(stage: &Stage) -> Result<()> {
     stage.lab.wait_whole(&Progress::terminal()).await?;
+    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-held")?;
+    // Until the topic is there and written to.
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let held = follower(stage).await?;
     let before = stage.all_stops(&BROKERS, "kafka").await?;
     stage.on(held, &["systemctl", "kill", "--signal=STOP", "kafka"]).await?;
@@ -60,10 +63,13 @@ pub(crate) async fn follower_held_down(stage: &Stage) -> Result<()> {
     let after = stage.all_stops(&BROKERS, "kafka").await?;
     ensure!(before == after, "a broker was stopped: {before:?} -> {after:?}");
     ensure!(ended.stdout.contains("FAILED_SAFE"), "{}", ended.stdout);
-    ensure!(ended.stdout.contains("scenario-load-"), "the partitions are not named:\n{}", ended.stdout);
+    ensure!(ended.stdout.contains("scenario-held-"), "the partitions are not named:\n{}", ended.stdout);
     ensure!(ended.stdout.contains("not touched: kafka1, kafka2, kafka3"), "{}", ended.stdout);
     println!("    refused after {} s", waited.as_secs());
-    stage.lab.wait_whole(&Progress::terminal()).await
+    stage.lab.wait_whole(&Progress::terminal()).await?;
+    let written = traffic.finish().await?;
+    ensure!(written.clean, "{}", written.text);
+    Ok(())
 }
 
 /// A broker that is not the active controller, by the others' view.

@@ -30,7 +30,7 @@ pub enum TopicOutcome {
     Existed,
 }
 
-/// Makes a topic, unless there is one of that name.
+/// Makes a topic, unless there is one of that name, and waits until brokers know it.
 ///
 /// # Errors
 /// When the cluster is not reached within the time or refuses.
@@ -55,8 +55,26 @@ pub async fn create_topic(bootstrap: &str, plan: &TopicPlan, limit: Duration) ->
             Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
         }
     }
+    wait_until_known(bootstrap, &plan.name, limit).await?;
     Ok(TopicOutcome::Created)
 }
+
+/// The controller made the topic; the brokers learn of it a moment later, and one that is asked before that says that
+/// there is none.
+async fn wait_until_known(bootstrap: &str, topic: &str, limit: Duration) -> Result<(), RecordsError> {
+    let deadline = tokio::time::Instant::now() + limit;
+    loop {
+        match partition_count(bootstrap, topic, limit).await {
+            Err(RecordsError::NoTopic { .. }) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(POLL).await;
+            }
+            outcome => return outcome.map(|_| ()),
+        }
+    }
+}
+
+/// How long to wait between two looks for a new topic.
+const POLL: Duration = Duration::from_millis(200);
 
 /// How many partitions a topic has.
 pub(super) async fn partition_count(bootstrap: &str, topic: &str, limit: Duration) -> Result<i32, RecordsError> {
