@@ -1,5 +1,7 @@
 //! The arrows of ARCHITECTURE.md: which crate may depend on which, and what the pure ones may not use.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 

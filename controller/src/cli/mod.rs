@@ -125,13 +125,12 @@ impl From<crate::history::StoreError> for CliError {
 
 impl From<FleetError> for CliError {
     fn from(error: FleetError) -> Self {
-        let error = match &error {
+        match &error {
             FleetError::NotFound { .. } => Self::input(report::chain(&error))
                 .hint("`kfleet init DIR` makes one; name it with --fleet DIR or KFLEET_DIR"),
             FleetError::Settings { .. } => Self::input(report::chain(&error)),
             FleetError::Io { .. } => Self::internal(&error),
-        };
-        error
+        }
     }
 }
 

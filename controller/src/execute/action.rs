@@ -65,6 +65,7 @@ pub(super) fn prepare(
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "only text is a message; any other value is shown as it is")]
 fn debug(task: &TaskRun<'_>, vars: &TaskVars, params: &Map) -> Result<Prepared, TaskFailure> {
     let mut result = TaskResult::default();
     let verbosity = params.get("verbosity").and_then(super::task::whole).unwrap_or(0);
@@ -108,6 +109,7 @@ fn set_fact(host: &RunHost, mut params: Map) -> Result<Prepared, TaskFailure> {
     Prepared::ended(result)
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "only a boolean is its own answer; anything else is an expression")]
 fn assert(task: &TaskRun<'_>, vars: &TaskVars, params: &Map) -> Result<Prepared, TaskFailure> {
     let that = match params.get("that") {
         Some(Value::Array(list)) => list.clone(),

@@ -28,6 +28,7 @@ impl DiskFiles {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "std's kinds are open; all others are unreadable")]
 fn error(path: &str, error: &std::io::Error) -> FileError {
     match error.kind() {
         std::io::ErrorKind::NotFound => FileError::Missing { path: path.to_owned() },

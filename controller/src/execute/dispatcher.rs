@@ -59,7 +59,6 @@ impl Dispatcher {
     pub fn start(run: RunId, next_seq: u64, store: Option<Store>, consumers: Vec<Box<dyn Consumer>>) -> (Self, Events) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let state = State { run, next_seq, store, consumers };
-        #[expect(clippy::disallowed_methods, reason = "joined by Dispatcher::finish")]
         let task = tokio::spawn(state.run(receiver));
         (Self { task }, Events { sender })
     }

@@ -46,7 +46,6 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 pub(super) fn chunks(sha256: String, path: PathBuf, from: u64) -> ReceiverStream<BlobChunk> {
     let (sender, receiver) = tokio::sync::mpsc::channel(PIECES);
     // Owned by the stream: when the receiver goes, the next send fails and the thread ends.
-    #[expect(clippy::disallowed_methods, reason = "ends with its receiver")]
     tokio::task::spawn_blocking(move || {
         if let Err(error) = read_chunks(&sha256, &path, from, &sender) {
             tracing::error!(path = %path.display(), "failed to read a file that is being sent: {error}");

@@ -7,6 +7,7 @@ use kfleet_playbook::plan::Template;
 use kfleet_playbook::template::Vars as _;
 use kfleet_playbook::vars::Layers;
 use kfleet_playbook::{Diagnostics, Span};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Hosts, groups and their variables for one run.
@@ -32,9 +33,9 @@ impl FleetHosts {
         let inventory = crate::inventory::load(files, sources, diagnostics);
         let mut beside = BTreeMap::new();
         for folder in playbooks.iter().map(|path| folder_of(path)) {
-            if !beside.contains_key(&folder) {
-                let vars = FolderVars::load(files, &folder, &inventory, diagnostics);
-                beside.insert(folder, vars);
+            if let Entry::Vacant(entry) = beside.entry(folder) {
+                let vars = FolderVars::load(files, entry.key(), &inventory, diagnostics);
+                entry.insert(vars);
             }
         }
         let limit = limit.and_then(|text| {

@@ -158,6 +158,7 @@ impl Link {
         format!("no answer within {} s", self.connect_timeout.as_secs())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other status means that the agent could not be reached")]
     fn of_status(&self, status: &Status) -> LinkError {
         match status.code() {
             Code::PermissionDenied | Code::Unauthenticated | Code::FailedPrecondition | Code::InvalidArgument => {

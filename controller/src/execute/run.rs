@@ -134,7 +134,7 @@ pub struct Run {
 /// What is known of an op from an earlier part of the run.
 pub enum Earlier {
     /// It was done; this is its outcome.
-    Done(OpEnd),
+    Done(Box<OpEnd>),
     /// It has to be run, or found again on its agent.
     Run {
         /// The op with the id of this attempt.
@@ -675,10 +675,10 @@ impl Run {
         let attempt = match self.earlier.get(&(host.clone(), key.to_owned())) {
             None => 1,
             Some(record) => match &record.end {
-                OpEnd::Done { .. } => return Earlier::Done(record.end.clone()),
+                OpEnd::Done { .. } => return Earlier::Done(Box::new(record.end.clone())),
                 OpEnd::Failed { .. } | OpEnd::Refused { .. } | OpEnd::Expired { .. } => record.attempt + 1,
                 OpEnd::Unknown { .. } if self.idempotent(&op.module) => record.attempt + 1,
-                OpEnd::Unknown { .. } => return Earlier::Done(record.end.clone()),
+                OpEnd::Unknown { .. } => return Earlier::Done(Box::new(record.end.clone())),
             },
         };
         if attempt > 1

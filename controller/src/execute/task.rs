@@ -461,6 +461,7 @@ impl<'p> TaskRun<'p> {
         self.merge_rendered(into, value, what)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only a mapping can be merged")]
     fn merge_rendered(&self, into: &mut Map, value: Value, what: &str) -> Result<(), TaskFailure> {
         match value {
             Value::Object(map) => {
@@ -549,7 +550,7 @@ impl<'p> TaskRun<'p> {
         let run = self.run();
         let attempt = |result, unreachable, unknown, replayed| Attempt { result, unreachable, unknown, replayed };
         let (end, replayed) = match run.earlier(target, &key, op).await {
-            super::run::Earlier::Done(end) => (Ok(end), true),
+            super::run::Earlier::Done(end) => (Ok(*end), true),
             super::run::Earlier::Run { op, attempt } => {
                 let end = self.perform(target, &op, files).await;
                 if let Ok(end) = &end {

@@ -96,8 +96,8 @@ mod tests {
     fn a_command_shows_its_output_and_another_module_its_result() {
         let adhoc = AdHoc { paint: Paint::plain(), verbosity: Verbosity::Normal, diff: false };
         let host = HostName::new("kafka1").unwrap();
-        let mut result = TaskResult::default();
-        result.data = json!({"rc": 0, "stdout": "up 3 days"}).as_object().unwrap().clone();
+        let data = json!({"rc": 0, "stdout": "up 3 days"}).as_object().unwrap().clone();
+        let mut result = TaskResult { data, ..TaskResult::default() };
         assert_eq!(adhoc.result(&host, HostStatus::Changed, &result), "kafka1 | CHANGED | rc=0 >>\nup 3 days\n");
         result.data = json!({"ping": "pong"}).as_object().unwrap().clone();
         let text = adhoc.result(&host, HostStatus::Ok, &result);

@@ -227,6 +227,7 @@ impl Terminal {
         )
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other events are shown by `event`")]
     fn roll_event(&mut self, kind: &EventKind) -> bool {
         match kind {
             EventKind::RollPlanned { cluster, order } => {
@@ -314,12 +315,10 @@ impl Consumer for Terminal {
                 });
                 self.live(&format!("{}: {} of {} hosts", task.name, self.ended_on.len(), self.play_hosts));
             }
-            EventKind::HostOutput { host, text, stderr } => {
-                if self.verbosity >= Verbosity::Values {
-                    let mark = if *stderr { "!" } else { "|" };
-                    for line in safe(text).lines() {
-                        self.line(&format!("  {host} {mark} {line}"));
-                    }
+            EventKind::HostOutput { host, text, stderr } if self.verbosity >= Verbosity::Values => {
+                let mark = if *stderr { "!" } else { "|" };
+                for line in safe(text).lines() {
+                    self.line(&format!("  {host} {mark} {line}"));
                 }
             }
             EventKind::HostProgress { host, text } => self.live(&format!("{host}: {text}")),

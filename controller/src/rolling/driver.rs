@@ -72,7 +72,7 @@ impl<'r> Driver<'r> {
         let nodes = match members::discover(run, &hosts).await {
             Ok(nodes) => nodes,
             Err(errors) => {
-                let reasons = errors.iter().map(|error| member_reason(error)).collect();
+                let reasons = errors.iter().map(member_reason).collect();
                 refuse(run, None, reasons, &[], &names(&hosts)).await;
                 run.release_lease(&cluster).await;
                 return Ok(None);
@@ -429,6 +429,7 @@ fn names(hosts: &Hosts) -> Vec<HostName> {
 }
 
 /// The play's `rolling:` mapping as a policy.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only a mapping can be a policy")]
 fn policy(run: &Run, play: &Play) -> Result<Policy, Stop> {
     let Some(node) = &play.rolling else { return Ok(Policy::default()) };
     let value = run.render_for_play(play, &node.to_value())?;

@@ -3,6 +3,8 @@
 //! They need root, systemd-nspawn and the packages of `tests/build.sh`; where the machine can not hold a lab, each
 //! scenario is counted as ignored and the reason is printed. `KFLEET_LAB_KEEP=1` leaves the lab up afterwards.
 
+#![expect(clippy::print_stdout, reason = "what a scenario saw is its output")]
+
 mod faults;
 mod roll;
 mod support;
