@@ -58,12 +58,20 @@ pub(crate) async fn follower_held_down(stage: &Stage) -> Result<()> {
     stage.on(held, &["systemctl", "kill", "--signal=STOP", "kafka"]).await?;
     let outcome = roll_with_held(stage).await;
     stage.on(held, &["systemctl", "kill", "--signal=CONT", "kafka"]).await?;
-    let (ended, waited) = outcome?;
+    let (ended, waited, hurt) = outcome?;
     expect_code(&ended, 5)?;
     let after = stage.all_stops(&BROKERS, "kafka").await?;
     ensure!(before == after, "a broker was stopped: {before:?} -> {after:?}");
     ensure!(ended.stdout.contains("FAILED_SAFE"), "{}", ended.stdout);
-    ensure!(ended.stdout.contains("scenario-held-"), "the partitions are not named:\n{}", ended.stdout);
+    // What is named must be what another client sees: every one of the first ten, and the count of all.
+    let all = format!("{} partitions are under-replicated: ", hurt.len());
+    let named = ended.stdout.split_once(&all).map(|(_, rest)| rest.lines().next().unwrap_or_default());
+    let named = named.with_context(|| format!("not {all:?}:\n{}", ended.stdout))?;
+    let named: Vec<&str> = named.split(" and ").next().unwrap_or_default().split(", ").collect();
+    ensure!(
+        named.len() == hurt.len().min(10) && named.iter().all(|n| hurt.iter().any(|h| h == n)),
+        "{named:?}, {hurt:?}"
+    );
     ensure!(ended.stdout.contains("not touched: kafka1, kafka2, kafka3"), "{}", ended.stdout);
     println!("    refused after {} s", waited.as_secs());
     stage.lab.wait_whole(&Progress::terminal()).await?;
@@ -79,7 +87,7 @@ async fn follower(stage: &Stage) -> Result<&'static str> {
     BROKERS.iter().zip(1..).find(|(_, id)| *id != active).map(|(host, _)| *host).context("no broker but the controller")
 }
 
-async fn roll_with_held(stage: &Stage) -> Result<(crate::support::Ended, Duration)> {
+async fn roll_with_held(stage: &Stage) -> Result<(crate::support::Ended, Duration, Vec<String>)> {
     // Until the hung broker is out of the in-sync sets (replica.lag.time.max.ms), the cluster looks whole.
     let begun = tokio::time::Instant::now();
     loop {
@@ -95,7 +103,8 @@ async fn roll_with_held(stage: &Stage) -> Result<(crate::support::Ended, Duratio
     let begun = tokio::time::Instant::now();
     let policy = r#"{"rolling_policy": {"patience_s": 8}}"#;
     let ended = stage.kfleet(&["roll", "restart", "kafka", "-e", policy]).await?;
-    Ok((ended, begun.elapsed()))
+    let waited = begun.elapsed();
+    Ok((ended, waited, stage.lab.metadata().await?.under_replicated()))
 }
 
 /// The points at which the controller is killed, each on the first broker that comes there after the resume before.
