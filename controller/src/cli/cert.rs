@@ -67,7 +67,13 @@ pub(super) fn run(fleet: &Fleet, command: &Command) -> Outcome {
         }
         Command::Operator { name, days } => {
             let name = OperatorName::new(name.as_str()).map_err(|error| CliError::input(error.to_string()))?;
-            let issued = store.issue_operator(&name, now, lifetime(*days))?;
+            let known =
+                store.issued()?.iter().any(|record| record.identity.uri().ends_with(&format!("/operator/{name}")));
+            let issued = if known {
+                store.renew_operator(&name, now, lifetime(*days))?
+            } else {
+                store.issue_operator(&name, now, lifetime(*days))?
+            };
             report::print(&format!("{} is valid until {}\n", issued.identity, issued.not_after));
         }
         Command::List { json } => list(&store, *json)?,
