@@ -13,6 +13,7 @@ use kfleet_model::event::{EventKind, HostCounts, RunEnd};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How a session ended.
 #[derive(Debug, Clone)]
@@ -58,16 +59,15 @@ impl Session {
         let walked = {
             let walk = plays(&run);
             tokio::pin!(walk);
-            let mut interrupts = 0_u8;
+            let mut interrupts = Interrupts::listen();
+            let mut times = 0_u8;
             loop {
                 tokio::select! {
                     // Cancel safe: the walk is pinned outside, a signal that is not read stays pending.
                     outcome = &mut walk => break outcome,
-                    signal = interrupt() => {
-                        if signal {
-                            interrupts = interrupts.saturating_add(1);
-                            interrupted(&run, interrupts).await;
-                        }
+                    () = interrupts.next() => {
+                        times = times.saturating_add(1);
+                        interrupted(&run, times).await;
                     }
                 }
             }
@@ -142,13 +142,33 @@ fn sum(run: &Run) -> HostCounts {
     all
 }
 
-async fn interrupt() -> bool {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        // Cancel safe: both only wait for a signal.
-        outcome = tokio::signal::ctrl_c() => outcome.is_ok(),
-        received = terminate.recv() => received.is_some(),
+/// Ctrl-C and `SIGTERM`. One listener for the whole session: one that is made anew for each wait misses a signal that
+/// comes while the one before is being answered.
+struct Interrupts {
+    listeners: Option<(Signal, Signal)>,
+}
+
+impl Interrupts {
+    fn listen() -> Self {
+        let listeners = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
+        Self { listeners: listeners.ok() }
+    }
+
+    /// Waits for the next one; for ever where the system lets nobody listen.
+    ///
+    /// # Cancellation
+    /// Safe: both only wait for a signal, and one that is not read stays pending.
+    async fn next(&mut self) {
+        let received = match &mut self.listeners {
+            Some((interrupt, terminate)) => tokio::select! {
+                received = interrupt.recv() => received,
+                received = terminate.recv() => received,
+            },
+            None => None,
+        };
+        if received.is_none() {
+            std::future::pending().await
+        }
     }
 }
 
