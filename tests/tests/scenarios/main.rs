@@ -1,4 +1,5 @@
-//! Scenarios on real hosts: one lab with three ZooKeeper hosts and three brokers, one scenario after another.
+//! Scenarios on real hosts: one lab with three ZooKeeper hosts and three brokers, one scenario after another;
+//! that of KRaft brings a lab of its own.
 //!
 //! They need root, systemd-nspawn and the packages of `tests/build.sh`; where the machine can not hold a lab, each
 //! scenario is counted as ignored and the reason is printed. `KFLEET_LAB_KEEP=1` leaves the lab up afterwards.
@@ -6,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "what a scenario saw is its output")]
 
 mod faults;
+mod kraft;
 mod roll;
 mod support;
 mod tasks;
@@ -28,6 +30,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
         Box::pin(roll::follower_held_down(s))
     }),
     ("a_controller_killed_at_each_step_resumes_and_stops_no_broker_twice", |s| Box::pin(roll::controller_killed(s))),
+    ("ctrl_c_stops_before_the_next_node_and_a_resume_stops_no_broker_twice", |s| Box::pin(roll::interrupted(s))),
+    ("three_combined_kraft_nodes_roll_under_load_with_the_quorum_leader_last", |_s| Box::pin(kraft::under_load())),
     ("two_operators_can_not_roll_one_cluster", |s| Box::pin(roll::second_operator(s))),
 ];
 
@@ -54,8 +58,8 @@ fn main() -> std::process::ExitCode {
         .with_ignored_flag(ignored)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    if stage.is_ok() {
-        runtime.block_on(Stage::strike());
+    if let Ok(stage) = &*stage {
+        runtime.block_on(stage.strike());
     }
     conclusion.exit_code()
 }

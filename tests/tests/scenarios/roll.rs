@@ -14,37 +14,45 @@ fn rolled_hosts(events: &[Value]) -> Vec<&str> {
     of_kind(events, "roll_node_done").filter_map(|event| event["host"].as_str()).collect()
 }
 
-/// Both clusters, with a producer that writes with `acks=all`: one stop each, controller and leader last.
-pub(crate) async fn under_load(stage: &Stage) -> Result<()> {
-    stage.lab.wait_whole(&Progress::terminal()).await?;
-    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-load")?;
-    for (cluster, hosts, unit) in [("zookeeper", ENSEMBLE, "zookeeper"), ("kafka", BROKERS, "kafka")] {
-        let before = stage.all_stops(&hosts, unit).await?;
-        let watched = stage.watch(&["roll", "restart", cluster, "-e", QUICK])?;
-        let (events, code) = watched.finish().await?;
-        ensure!(code == 0, "the roll of {cluster} ended with {code}: {:?}", events.last());
-        let after = stage.all_stops(&hosts, unit).await?;
-        let stops: Vec<usize> = before.iter().zip(&after).map(|(b, a)| a - b).collect();
-        ensure!(stops == [1, 1, 1], "each node must be stopped once: {stops:?}");
-        let planned = of_kind(&events, "roll_planned").next().context("no order")?;
-        let last = planned["order"][2][1].as_str().unwrap_or_default();
-        ensure!(last.contains("last"), "the controller or leader must be last: {planned}");
-        ensure!(rolled_hosts(&events).len() == 3, "{events:?}");
-        for done in of_kind(&events, "roll_node_done") {
-            println!(
-                "    {}: down {} ms, {} ms in all, {} ms kfleet's own",
-                done["host"].as_str().unwrap_or_default(),
-                done["down_ms"],
-                done["total_ms"],
-                done["own_ms"]
-            );
-        }
+/// Rolls one cluster of three: one stop a node, the controller or leader last.
+pub(crate) async fn restart(stage: &Stage, cluster: &str, hosts: &[&str], unit: &str) -> Result<()> {
+    let before = stage.all_stops(hosts, unit).await?;
+    let (events, code) = stage.watch(&["roll", "restart", cluster, "-e", QUICK])?.finish().await?;
+    ensure!(code == 0, "the roll of {cluster} ended with {code}: {:?}", events.last());
+    let stops = stops_since(stage, hosts, unit, &before).await?;
+    ensure!(stops == [1, 1, 1], "each node must be stopped once: {stops:?}");
+    let planned = of_kind(&events, "roll_planned").next().context("no order")?;
+    let last = planned["order"][2][1].as_str().unwrap_or_default();
+    ensure!(last.contains("last"), "the controller or leader must be last: {planned}");
+    ensure!(rolled_hosts(&events).len() == 3, "{events:?}");
+    for done in of_kind(&events, "roll_node_done") {
+        println!(
+            "    {}: down {} ms, {} ms in all, {} ms kfleet's own",
+            done["host"].as_str().unwrap_or_default(),
+            done["down_ms"],
+            done["total_ms"],
+            done["own_ms"]
+        );
     }
+    Ok(())
+}
+
+/// Ends the traffic; every record must have been acknowledged and be there once.
+pub(crate) async fn nothing_lost(traffic: Traffic) -> Result<()> {
     let outcome = traffic.finish().await?;
     println!("    {}", outcome.text.replace('\n', "\n    "));
     ensure!(outcome.clean, "{}", outcome.text);
     ensure!(outcome.sent > 1000 && outcome.sent == outcome.acknowledged, "{}", outcome.text);
     Ok(())
+}
+
+/// Both clusters, with a producer that writes with `acks=all`: one stop each, controller and leader last.
+pub(crate) async fn under_load(stage: &Stage) -> Result<()> {
+    stage.lab.wait_whole(&Progress::terminal()).await?;
+    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-load")?;
+    restart(stage, "zookeeper", &ENSEMBLE, "zookeeper").await?;
+    restart(stage, "kafka", &BROKERS, "kafka").await?;
+    nothing_lost(traffic).await
 }
 
 /// RF 3, min ISR 2, one follower hangs: a second stop would refuse writes, so there is none.
@@ -147,8 +155,7 @@ pub(crate) async fn controller_killed(stage: &Stage) -> Result<()> {
     let (events, code) = watched.finish().await?;
     ensure!(kills == KILL_POINTS.len(), "only {kills} of the points were reached");
     ensure!(code == 0, "the last resume ended with {code}: {:?}", events.last());
-    let after = stage.all_stops(&BROKERS, "kafka").await?;
-    let stops: Vec<usize> = before.iter().zip(&after).map(|(b, a)| a - b).collect();
+    let stops = stops_since(stage, &BROKERS, "kafka", &before).await?;
     ensure!(stops == [1, 1, 1], "after {kills} kills each broker must have been stopped once: {stops:?}");
     println!("    {kills} kills, stops {stops:?}");
     Ok(())
@@ -171,4 +178,39 @@ pub(crate) async fn second_operator(stage: &Stage) -> Result<()> {
     let (events, code) = first.finish().await?;
     ensure!(code == 0, "the first roll ended with {code}: {:?}", events.last());
     Ok(())
+}
+
+/// Ctrl-C in the middle of a node: the node is told as unfinished, the next is not touched, and `resume` stops none twice.
+pub(crate) async fn interrupted(stage: &Stage) -> Result<()> {
+    stage.lab.wait_whole(&Progress::terminal()).await?;
+    let before = stage.all_stops(&BROKERS, "kafka").await?;
+    let mut watched = stage.watch(&["roll", "restart", "kafka", "-e", QUICK])?;
+    let mut seen = Vec::new();
+    let gate = watched.until("roll_gate", &mut seen).await?;
+    let run = run_of(&gate)?;
+    let first = gate["host"].as_str().context("a gate without a host")?.to_owned();
+    watched.interrupt()?;
+    let (rest, code) = watched.finish().await?;
+    ensure!(code == 130, "exit code {code} and not the shell's for an interrupt: {:?}", rest.last());
+    let ended = of_kind(&rest, "run_ended").next().context("no end was told")?;
+    ensure!(ended["end"] == "CANCELLED", "{ended}");
+    let told: Vec<&str> = rest.iter().filter_map(|event| event["text"].as_str()).collect();
+    let left = told.iter().find(|text| text.contains("not touched: ")).with_context(|| format!("{told:?}"))?;
+    let (entered, untouched) = left.split_once("not touched: ").unwrap_or_default();
+    ensure!(entered.contains(&first) && !untouched.contains(&first), "{first} was entered: {left}");
+    let stops = stops_since(stage, &BROKERS, "kafka", &before).await?;
+    ensure!(stops.iter().sum::<usize>() == 1, "after Ctrl-C only {first} may have been stopped: {stops:?}");
+    println!("    {left}");
+
+    let (events, code) = stage.watch(&["resume", &run])?.finish().await?;
+    ensure!(code == 0, "the resume ended with {code}: {:?}", events.last());
+    let stops = stops_since(stage, &BROKERS, "kafka", &before).await?;
+    ensure!(stops == [1, 1, 1], "each broker must have been stopped once: {stops:?}");
+    Ok(())
+}
+
+/// How often each node was stopped since it was counted before.
+async fn stops_since(stage: &Stage, hosts: &[&str], unit: &str, before: &[usize]) -> Result<Vec<usize>> {
+    let after = stage.all_stops(hosts, unit).await?;
+    Ok(before.iter().zip(&after).map(|(before, after)| after - before).collect())
 }

@@ -1,7 +1,7 @@
 //! The stage of the scenarios: the lab, the programs, and how kfleet is run in it.
 
 use anyhow::{Context, Result, ensure};
-use kfleet_tests::lab::{CannotHost, Kind, Lab, Layout, Progress, Subnet, Topology, UpOptions};
+use kfleet_tests::lab::{CannotHost, Kind, Lab, Progress, Subnet, Topology, UpOptions};
 use kfleet_tests::programs::Programs;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -34,9 +34,9 @@ pub(crate) struct Ended {
 }
 
 impl Stage {
-    /// Brings the lab up; the other answer says why it can not be.
+    /// Brings the scenarios' lab up; the other answer says why it can not be.
     pub(crate) async fn set() -> Result<Self, String> {
-        match Self::try_set().await {
+        match Self::of_lab(LAB, Kind::Zk).await {
             Ok(stage) => Ok(stage),
             Err(error) if error.downcast_ref::<CannotHost>().is_some() => Err(format!("skipped: {error:#}")),
             // A machine that can hold a lab and fails to is a failure, not a reason to skip.
@@ -44,24 +44,26 @@ impl Stage {
         }
     }
 
-    async fn try_set() -> Result<Self> {
-        let programs = Programs::find(LAB)?;
+    /// A stage of its own kind, for a scenario that strikes it itself.
+    pub(crate) async fn of_lab(name: &str, kind: Kind) -> Result<Self> {
+        let programs = Programs::find(name)?;
         let options = UpOptions {
-            name: LAB.to_owned(),
-            topology: Topology::of(Kind::Zk, Subnet::for_name(LAB)),
+            name: name.to_owned(),
+            topology: Topology::of(kind, Subnet::for_name(name)),
             services: true,
             agent: Some(programs.agent_source()),
         };
         let lab = Lab::up(&options, &Progress::terminal()).await?;
-        Ok(Self { lab, programs, fleet: Layout::of(LAB)?.fleet() })
+        let fleet = lab.layout().fleet();
+        Ok(Self { lab, programs, fleet })
     }
 
     /// Takes the lab down.
-    pub(crate) async fn strike() {
+    pub(crate) async fn strike(&self) {
         if std::env::var_os("KFLEET_LAB_KEEP").is_some() {
             return;
         }
-        if let Err(error) = Lab::down(LAB, &Progress::terminal()).await {
+        if let Err(error) = Lab::down(self.lab.layout().name(), &Progress::terminal()).await {
             println!("the lab could not be taken down: {error:#}");
         }
     }
@@ -117,15 +119,14 @@ impl Stage {
 
     /// A folder of this machine for a scenario's files.
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
-        let folder = Layout::of(LAB)?.dir().join(name);
+        let folder = self.lab.layout().dir().join(name);
         std::fs::create_dir_all(&folder)?;
         Ok(folder)
     }
 
     /// The brokers' addresses.
     pub(crate) fn bootstrap(&self) -> String {
-        let hosts = self.lab.topology().hosts.iter().filter(|host| host.name.starts_with("kafka"));
-        hosts.map(|host| format!("{}:9092", host.address)).collect::<Vec<_>>().join(",")
+        self.lab.topology().brokers().map(|host| format!("{}:9092", host.address)).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -147,6 +148,24 @@ impl Watched {
         self.child.start_kill()?;
         self.child.wait().await?;
         Ok(())
+    }
+
+    /// Presses Ctrl-C.
+    pub(crate) fn interrupt(&self) -> Result<()> {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).context("the program has ended")?;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT)?;
+        Ok(())
+    }
+
+    /// The next event of a kind; what comes before it is kept.
+    pub(crate) async fn until(&mut self, kind: &str, seen: &mut Vec<Value>) -> Result<Value> {
+        loop {
+            let event = self.next().await?.with_context(|| format!("it ended before {kind}: {:?}", seen.last()))?;
+            seen.push(event.clone());
+            if event["event"] == kind {
+                return Ok(event);
+            }
+        }
     }
 
     /// Reads all events to the end and gives them with the exit code.
