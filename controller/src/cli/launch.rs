@@ -177,7 +177,10 @@ pub(super) async fn launch(fleet: &Fleet, request: Request, store: Store, resume
     let (dispatcher, events) = Dispatcher::start(run_id.clone(), next_seq, Some(store.clone()), consumers(&request));
     let input = RunInput {
         id: run_id,
-        options: Options { adhoc: request.style == Style::AdHoc, ..options(fleet, &request.args) },
+        options: Options {
+            whole_results: request.style == Style::AdHoc && !request.args.json,
+            ..options(fleet, &request.args)
+        },
         plan: loaded.plan,
         fleet: loaded.fleet,
         extra_vars: loaded.extra_vars,
@@ -206,7 +209,7 @@ fn options(fleet: &Fleet, args: &PlayArgs) -> Options {
         diff: args.diff,
         forks: args.forks.unwrap_or(fleet.settings.forks).max(1),
         force_handlers: args.force_handlers,
-        adhoc: false,
+        whole_results: false,
         show_output: args.verbose > 0 || args.json,
         verbosity: u32::from(args.verbose),
         task_timeout: Duration::from_secs(args.timeout.unwrap_or(fleet.settings.task_timeout_s).max(1)),

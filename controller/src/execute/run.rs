@@ -49,9 +49,10 @@ pub struct Options {
     pub forks: usize,
     /// Run notified handlers even on failed hosts.
     pub force_handlers: bool,
-    /// It is an ad-hoc command: its output is what is wanted.
-    pub adhoc: bool,
-    /// Pass the output of running commands on.
+    /// Results carry long output whole: an ad-hoc command whose results a person reads. Otherwise they carry its head and
+    /// tail, unless a task registers them; all of it is among the events.
+    pub whole_results: bool,
+    /// Pass the output of running commands on, as events.
     pub show_output: bool,
     /// How often `-v` was given.
     pub verbosity: u32,

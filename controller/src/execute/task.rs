@@ -598,7 +598,7 @@ impl<'p> TaskRun<'p> {
         let follow = Follow {
             events: &run.events,
             show_output: run.options.show_output && !op.no_log,
-            keep_output: run.options.show_output || run.options.adhoc || self.task.register.is_some(),
+            keep_output: run.options.whole_results || self.task.register.is_some(),
             cancel: run.cancel_now.clone(),
         };
         link.perform(op, follow).await

@@ -22,6 +22,7 @@ type Scenario = for<'a> fn(&'a Stage) -> Pin<Box<dyn Future<Output = anyhow::Res
 
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("an_agent_that_is_down_is_unreachable_and_does_not_stop_the_others", |s| Box::pin(tasks::one_host_down(s))),
+    ("long_output_is_whole_for_a_person_and_for_a_program", |s| Box::pin(tasks::long_output(s))),
     ("a_second_run_changes_nothing_and_check_mode_writes_nothing", |s| Box::pin(tasks::check_mode(s))),
     ("a_killed_agent_loses_neither_output_nor_status", |s| Box::pin(faults::agent_killed(s))),
     ("a_network_cut_of_30_s_is_told_as_reconnecting_and_loses_nothing", |s| Box::pin(faults::network_cut(s))),

@@ -1,7 +1,7 @@
 //! Ordinary playbooks.
 
-use crate::support::{Stage, expect_code};
-use anyhow::{Result, ensure};
+use crate::support::{Stage, expect_code, of_kind};
+use anyhow::{Context, Result, ensure};
 
 /// An agent that is down is unreachable within its deadline, and the others go on.
 pub(crate) async fn one_host_down(stage: &Stage) -> Result<()> {
@@ -12,6 +12,27 @@ pub(crate) async fn one_host_down(stage: &Stage) -> Result<()> {
     expect_code(&ended, 4)?;
     ensure!(ended.stdout.contains("zk3 | UNREACHABLE!"), "{}", ended.stdout);
     ensure!(ended.stdout.matches("| SUCCESS").count() == 5, "{}", ended.stdout);
+    Ok(())
+}
+
+/// Long output reaches a person whole in the result, and a program whole in the stream of events, where the result has
+/// no second copy of it.
+pub(crate) async fn long_output(stage: &Stage) -> Result<()> {
+    const LINES: u32 = 400_000;
+    let arguments = ["exec", "kafka1", "-m", "command", "-a", "seq 400000"];
+    let whole: String = (1..=LINES).map(|line| format!("{line}\n")).collect();
+    let told = stage.kfleet(&arguments).await?;
+    expect_code(&told, 0)?;
+    ensure!(told.stdout.contains(&whole), "the terminal has {} of {} bytes", told.stdout.len(), whole.len());
+
+    let (events, code) = stage.watch(&arguments)?.finish().await?;
+    ensure!(code == 0, "exit code {code}: {:?}", events.last());
+    let streamed: String = of_kind(&events, "host_output").filter_map(|event| event["text"].as_str()).collect();
+    ensure!(streamed == whole, "the events have {} of {} bytes", streamed.len(), whole.len());
+    let result = of_kind(&events, "host_result").next().context("no result")?;
+    let kept = result["result"]["data"]["stdout"].as_str().context("a result without stdout")?;
+    ensure!(kept.starts_with("1\n2\n") && kept.ends_with("\n400000"), "head and tail are not in the result");
+    ensure!(kept.len() < whole.len() && kept.contains(" bytes left out ...]"), "the result says nothing of the cut");
     Ok(())
 }
 
