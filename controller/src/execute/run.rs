@@ -50,7 +50,7 @@ pub struct Options {
     /// Run notified handlers even on failed hosts.
     pub force_handlers: bool,
     /// Results carry long output whole: an ad-hoc command whose results a person reads. Otherwise they carry its head and
-    /// tail, unless a task registers them; all of it is among the events.
+    /// tail, unless a task registers them; with `show_output`, all of it is among the events.
     pub whole_results: bool,
     /// Pass the output of running commands on, as events.
     pub show_output: bool,

@@ -53,19 +53,21 @@ impl Stage {
             services: true,
             agent: Some(programs.agent_source()),
         };
-        let lab = Lab::up(&options, &Progress::terminal()).await?;
+        let lab = match Lab::up(&options, &Progress::terminal()).await {
+            Ok(lab) => lab,
+            Err(error) => {
+                // Half a lab is a lab too: its namespaces and processes must not stay.
+                take_down(name).await;
+                return Err(error);
+            }
+        };
         let fleet = lab.layout().fleet();
         Ok(Self { lab, programs, fleet })
     }
 
     /// Takes the lab down.
     pub(crate) async fn strike(&self) {
-        if std::env::var_os("KFLEET_LAB_KEEP").is_some() {
-            return;
-        }
-        if let Err(error) = Lab::down(self.lab.layout().name(), &Progress::terminal()).await {
-            println!("the lab could not be taken down: {error:#}");
-        }
+        take_down(self.lab.layout().name()).await;
     }
 
     fn command(&self, arguments: &[&str]) -> Result<tokio::process::Command> {
@@ -127,6 +129,16 @@ impl Stage {
     /// The brokers' addresses.
     pub(crate) fn bootstrap(&self) -> String {
         self.lab.topology().brokers().map(|host| format!("{}:9092", host.address)).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Takes a lab down, unless a person wants to look at it.
+async fn take_down(name: &str) {
+    if std::env::var_os("KFLEET_LAB_KEEP").is_some() {
+        return;
+    }
+    if let Err(error) = Lab::down(name, &Progress::terminal()).await {
+        println!("the lab could not be taken down: {error:#}");
     }
 }
 
