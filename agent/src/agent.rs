@@ -3,7 +3,8 @@
 //! Place in the flow: `kfleet-agent serve` calls [`serve`]; everything that lives as long as the agent is made here.
 //! Not here: arguments, and what the parts do.
 
-use crate::config::Config;
+use crate::config::{Config, Keeper};
+use crate::host::ServiceManager;
 use crate::journal::cache::Cache;
 use crate::journal::error::{StateError, chain};
 use crate::journal::files::{self, Durable};
@@ -88,6 +89,10 @@ fn command_settings(config: &Config) -> CommandSettings {
         home_dir: config.state_dir.clone(),
         output_cap_bytes: config.limits.output_bytes,
         result_output_bytes: usize::try_from(config.limits.result_output_bytes).unwrap_or(usize::MAX),
+        service_manager: match config.service_manager {
+            Keeper::Systemd => ServiceManager::Systemd,
+            Keeper::Supervisord => ServiceManager::Supervisord { socket: config.supervisord_socket.clone() },
+        },
     }
 }
 

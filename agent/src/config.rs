@@ -21,10 +21,24 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The folder of key and certificate.
     pub pki_dir: PathBuf,
+    /// What keeps the host's services running.
+    pub service_manager: Keeper,
+    /// The socket of supervisord, where that is it.
+    pub supervisord_socket: PathBuf,
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or more finely as `tracing` filters allow.
     pub log: String,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// A service manager that the agent can speak to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keeper {
+    /// systemd.
+    Systemd,
+    /// supervisord.
+    Supervisord,
 }
 
 /// Bounds, in bytes and days.
@@ -53,6 +67,8 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7443)),
             state_dir: PathBuf::from("/var/lib/kfleet-agent"),
             pki_dir: PathBuf::from("/etc/kfleet/pki"),
+            service_manager: Keeper::Systemd,
+            supervisord_socket: PathBuf::from("/var/run/supervisor.sock"),
             log: "info".to_owned(),
             limits: Limits::default(),
         }
@@ -114,7 +130,7 @@ pub enum ConfigError {
 }
 
 /// All keys, as written in the file.
-const KEYS: [&str; 5] = ["listen", "state_dir", "pki_dir", "log", "limits"];
+const KEYS: [&str; 7] = ["listen", "state_dir", "pki_dir", "service_manager", "supervisord_socket", "log", "limits"];
 const LIMIT_KEYS: [&str; 6] =
     ["output_bytes", "result_output_bytes", "cache_bytes", "spool_days", "spool_bytes", "min_free_bytes"];
 
@@ -153,6 +169,7 @@ impl Config {
         let wrong = (!self.state_dir.is_absolute())
             .then_some(("state_dir", absolute))
             .or((!self.pki_dir.is_absolute()).then_some(("pki_dir", absolute)))
+            .or((!self.supervisord_socket.is_absolute()).then_some(("supervisord_socket", absolute)))
             .or(at_least("at least 65536", "limits.output_bytes", self.limits.output_bytes, 64 * 1024))
             .or(at_least("at least 4096", "limits.result_output_bytes", self.limits.result_output_bytes, 4096))
             .or(at_least("at least 1048576", "limits.min_free_bytes", self.limits.min_free_bytes, MIB));
@@ -194,6 +211,8 @@ mod tests {
             ("listen = 5", "line 1"),
             ("listen =", "line 1"),
             ("state_dir = \"here\"", "state_dir must be an absolute path"),
+            ("service_manager = \"runit\"", "line 1"),
+            ("supervisord_socket = \"s\"", "supervisord_socket must be an absolute path"),
             ("[limits]\noutput_bytes = 1", "limits.output_bytes must be at least 65536"),
             ("[limits]\noutput_bytes = -1", "line 2"),
         ];

@@ -722,7 +722,8 @@ impl Host for FakeHost {
         let mut state = self.write_call("act on", Path::new(&name))?;
         let now = u64::try_from(state.clock_ms).unwrap() * 1000;
         state.writes.push(format!("{action:?} {name}"));
-        let missing = || HostError::Systemd { what: "find", unit: name.clone(), why: "not found".into() };
+        let missing =
+            || HostError::Service { manager: "systemd", what: "find", unit: name.clone(), why: "not found".into() };
         let (unit, start_ends) = state.units.get_mut(&name).ok_or_else(missing)?;
         match action {
             UnitAction::Start | UnitAction::Restart => {

@@ -5,11 +5,14 @@
 
 mod process;
 pub mod real;
+mod services;
+pub mod supervisord;
 pub mod systemd;
 mod write;
 
 pub use real::RealHost;
 pub(crate) use real::hex;
+pub use services::ServiceManager;
 
 #[cfg(test)]
 pub mod fake;
@@ -58,8 +61,10 @@ pub enum HostError {
         name: String,
     },
     /// The service manager refused.
-    #[error("systemd failed to {what} {unit}: {why}")]
-    Systemd {
+    #[error("{manager} failed to {what} {unit}: {why}")]
+    Service {
+        /// Its name: "systemd".
+        manager: &'static str,
         /// "start", "read", ...
         what: &'static str,
         /// The unit.
@@ -592,4 +597,7 @@ pub trait OpContext: Send + Sync {
 
     /// Where a whole file of the cache lies; none when it is not there.
     fn blob_path(&self, sha256: &str) -> Option<PathBuf>;
+
+    /// What keeps this host's services.
+    fn service_manager(&self) -> &ServiceManager;
 }

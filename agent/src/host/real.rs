@@ -1,9 +1,9 @@
 //! The machine itself.
 //!
 //! Everything that a module does to the host ends here: files through `write`, helpers through `process`, units
-//! through `systemd`, the operator's commands through the shim that the agent's core lends by [`OpContext`].
+//! through `services`, the operator's commands through the shim that the agent's core lends by [`OpContext`].
 
-use super::systemd::Systemd;
+use super::services::{self, Services};
 use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
     HostError, HostView, OpContext, Unit, UnitAction, User, process, write,
@@ -27,14 +27,14 @@ const RECEIVE_CAP: usize = 1024 * 1024;
 /// The machine, for the length of one op.
 pub struct RealHost {
     context: Arc<dyn OpContext>,
-    systemd: Systemd,
+    services: Box<dyn Services>,
 }
 
 impl RealHost {
     /// The machine as one op sees it: its deadline, its cancellation, its stream of events.
     #[must_use]
     pub fn new(context: Arc<dyn OpContext>) -> Self {
-        Self { systemd: Systemd::new(context.clone()), context }
+        Self { services: services::open(&context), context }
     }
 
     fn blob(&self, sha256: &str) -> Result<PathBuf, HostError> {
@@ -158,15 +158,15 @@ impl HostView for RealHost {
     }
 
     fn unit(&self, name: &str) -> Result<Unit, HostError> {
-        self.systemd.unit(name)
+        self.services.unit(name)
     }
 
     fn unit_names(&self) -> Result<Vec<String>, HostError> {
-        self.systemd.unit_names()
+        self.services.unit_names()
     }
 
     fn units_loaded_us(&self) -> Result<u64, HostError> {
-        self.systemd.units_loaded_us()
+        self.services.units_loaded_us()
     }
 
     fn query(&self, argv: &[&str]) -> Result<CommandEnd, HostError> {
@@ -349,11 +349,11 @@ impl Host for RealHost {
     }
 
     fn unit_action(&self, name: &str, action: UnitAction) -> Result<(), HostError> {
-        self.systemd.act(name, action)
+        self.services.act(name, action)
     }
 
     fn daemon_reload(&self) -> Result<(), HostError> {
-        self.systemd.daemon_reload()
+        self.services.daemon_reload()
     }
 
     fn run(&self, command: &CommandSpec) -> Result<CommandEnd, HostError> {
@@ -437,6 +437,7 @@ fn file_stat(meta: &std::fs::Metadata, target: Option<PathBuf>) -> FileStat {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::ServiceManager;
     use super::*;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -446,11 +447,16 @@ pub(crate) mod tests {
         stopped: AtomicBool,
         pub(crate) told: Mutex<Vec<String>>,
         pub(crate) blobs: Mutex<Vec<(String, PathBuf)>>,
+        service_manager: ServiceManager,
     }
 
     impl TestContext {
         pub(crate) fn new() -> Self {
-            Self { stopped: AtomicBool::new(false), told: Mutex::default(), blobs: Mutex::default() }
+            Self::with(ServiceManager::Systemd)
+        }
+
+        pub(crate) fn with(service_manager: ServiceManager) -> Self {
+            Self { stopped: AtomicBool::new(false), told: Mutex::default(), blobs: Mutex::default(), service_manager }
         }
 
         pub(crate) fn stop(&self) {
@@ -484,6 +490,10 @@ pub(crate) mod tests {
 
         fn blob_path(&self, sha256: &str) -> Option<PathBuf> {
             self.blobs.lock().unwrap().iter().find(|(sha, _)| sha == sha256).map(|(_, path)| path.clone())
+        }
+
+        fn service_manager(&self) -> &ServiceManager {
+            &self.service_manager
         }
     }
 

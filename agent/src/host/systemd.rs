@@ -5,12 +5,16 @@
 //! re-executed, the bus restarted), the unit's own state decides after the job is gone.
 //! Modules run on blocking threads, so every call here blocks on the runtime of the agent.
 
+use super::services::Services;
 use super::{HostError, OpContext, Unit, UnitAction};
 use futures::StreamExt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
+
+/// What errors call it.
+const NAME: &str = "systemd";
 
 const SERVICE: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
@@ -39,73 +43,6 @@ pub(super) struct Systemd {
 impl Systemd {
     pub(super) fn new(context: Arc<dyn OpContext>) -> Self {
         Self { context }
-    }
-
-    pub(super) fn unit(&self, name: &str) -> Result<Unit, HostError> {
-        let name = full_name(name);
-        block("read", &name, async {
-            let bus = bus().await?;
-            read_unit(&bus, &name).await
-        })
-    }
-
-    pub(super) fn unit_names(&self) -> Result<Vec<String>, HostError> {
-        block("list", "the unit files", async {
-            let bus = bus().await?;
-            let files: Vec<(String, String)> = call(&bus, "ListUnitFiles", &()).await?;
-            let mut names: Vec<String> =
-                files.into_iter().filter_map(|(path, _)| path.rsplit('/').next().map(ToOwned::to_owned)).collect();
-            names.sort();
-            names.dedup();
-            Ok(names)
-        })
-    }
-
-    pub(super) fn units_loaded_us(&self) -> Result<u64, HostError> {
-        block("read", "the time of its last reload", async {
-            let bus = bus().await?;
-            if let Some(time) = manager_property(&bus, "UnitsLoadTimestamp").await? {
-                return Ok(time);
-            }
-            // systemd before 247 does not tell: all of it is old when a loaded unit is older than its files.
-            let units: Vec<ListedUnit> = call(&bus, "ListUnits", &()).await?;
-            for (name, ..) in units {
-                if properties(&bus, &name).await?.unit().needs_reload {
-                    return Ok(0);
-                }
-            }
-            Ok(u64::MAX)
-        })
-    }
-
-    pub(super) fn daemon_reload(&self) -> Result<(), HostError> {
-        block("reload", "its unit files", async {
-            let bus = bus().await?;
-            call(&bus, "Reload", &()).await
-        })
-    }
-
-    pub(super) fn act(&self, name: &str, action: UnitAction) -> Result<(), HostError> {
-        let name = full_name(name);
-        let files = [name.as_str()];
-        match action {
-            UnitAction::Start => self.job("start", "StartUnit", &name),
-            UnitAction::Stop => self.job("stop", "StopUnit", &name),
-            UnitAction::Restart => self.job("restart", "RestartUnit", &name),
-            UnitAction::Reload => self.job("reload", "ReloadUnit", &name),
-            UnitAction::Enable => block("enable", &name, async {
-                let bus = bus().await?;
-                let (installable, _): (bool, FileChanges) =
-                    call(&bus, "EnableUnitFiles", &(&files[..], false, false)).await?;
-                if !installable {
-                    return Err(Trouble::Said("its unit file has no [Install] section".to_owned()));
-                }
-                call(&bus, "Reload", &()).await
-            }),
-            UnitAction::Disable => self.files("disable", "DisableUnitFiles", &name, &(&files[..], false)),
-            UnitAction::Mask => self.files("mask", "MaskUnitFiles", &name, &(&files[..], false, false)),
-            UnitAction::Unmask => self.files("unmask", "UnmaskUnitFiles", &name, &(&files[..], false)),
-        }
     }
 
     /// A change of unit files, which systemd then reads again.
@@ -138,7 +75,7 @@ impl Systemd {
         match outcome {
             Outcome::Done => Ok(()),
             Outcome::Stopped => Err(HostError::Stopped(format!("the {what} job of {name} (systemd goes on with it)"))),
-            Outcome::Failed(why) => Err(HostError::Systemd { what, unit: name.to_owned(), why }),
+            Outcome::Failed(why) => Err(HostError::Service { manager: NAME, what, unit: name.to_owned(), why }),
         }
     }
 
@@ -190,6 +127,75 @@ impl Systemd {
                 let result = if state.active_state == wanted { "done" } else { "failed" };
                 return judge(&bus, result, name).await;
             }
+        }
+    }
+}
+
+impl Services for Systemd {
+    fn unit(&self, name: &str) -> Result<Unit, HostError> {
+        let name = full_name(name);
+        block("read", &name, async {
+            let bus = bus().await?;
+            read_unit(&bus, &name).await
+        })
+    }
+
+    fn unit_names(&self) -> Result<Vec<String>, HostError> {
+        block("list", "the unit files", async {
+            let bus = bus().await?;
+            let files: Vec<(String, String)> = call(&bus, "ListUnitFiles", &()).await?;
+            let mut names: Vec<String> =
+                files.into_iter().filter_map(|(path, _)| path.rsplit('/').next().map(ToOwned::to_owned)).collect();
+            names.sort();
+            names.dedup();
+            Ok(names)
+        })
+    }
+
+    fn units_loaded_us(&self) -> Result<u64, HostError> {
+        block("read", "the time of its last reload", async {
+            let bus = bus().await?;
+            if let Some(time) = manager_property(&bus, "UnitsLoadTimestamp").await? {
+                return Ok(time);
+            }
+            // systemd before 247 does not tell: all of it is old when a loaded unit is older than its files.
+            let units: Vec<ListedUnit> = call(&bus, "ListUnits", &()).await?;
+            for (name, ..) in units {
+                if properties(&bus, &name).await?.unit().needs_reload {
+                    return Ok(0);
+                }
+            }
+            Ok(u64::MAX)
+        })
+    }
+
+    fn daemon_reload(&self) -> Result<(), HostError> {
+        block("reload", "its unit files", async {
+            let bus = bus().await?;
+            call(&bus, "Reload", &()).await
+        })
+    }
+
+    fn act(&self, name: &str, action: UnitAction) -> Result<(), HostError> {
+        let name = full_name(name);
+        let files = [name.as_str()];
+        match action {
+            UnitAction::Start => self.job("start", "StartUnit", &name),
+            UnitAction::Stop => self.job("stop", "StopUnit", &name),
+            UnitAction::Restart => self.job("restart", "RestartUnit", &name),
+            UnitAction::Reload => self.job("reload", "ReloadUnit", &name),
+            UnitAction::Enable => block("enable", &name, async {
+                let bus = bus().await?;
+                let (installable, _): (bool, FileChanges) =
+                    call(&bus, "EnableUnitFiles", &(&files[..], false, false)).await?;
+                if !installable {
+                    return Err(Trouble::Said("its unit file has no [Install] section".to_owned()));
+                }
+                call(&bus, "Reload", &()).await
+            }),
+            UnitAction::Disable => self.files("disable", "DisableUnitFiles", &name, &(&files[..], false)),
+            UnitAction::Mask => self.files("mask", "MaskUnitFiles", &name, &(&files[..], false, false)),
+            UnitAction::Unmask => self.files("unmask", "UnmaskUnitFiles", &name, &(&files[..], false)),
         }
     }
 }
@@ -251,7 +257,7 @@ impl Trouble {
 
 /// Runs a future of this file from a module's blocking thread.
 fn block<T>(what: &'static str, unit: &str, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, HostError> {
-    let failed = |why: String| HostError::Systemd { what, unit: unit.to_owned(), why };
+    let failed = |why: String| HostError::Service { manager: NAME, what, unit: unit.to_owned(), why };
     let runtime = tokio::runtime::Handle::try_current().map_err(|error| failed(error.to_string()))?;
     runtime.block_on(work).map_err(|trouble| failed(trouble.text()))
 }

@@ -1,7 +1,8 @@
-//! Units of systemd: running or not, enabled or not, masked or not.
+//! Units of systemd, or programs of supervisord: running or not, enabled or not, masked or not.
 //!
-//! `service` and `systemd` are one implementation: every host that kfleet knows runs systemd, and it is asked over
-//! D-Bus, so a start or stop is waited for until its job ends, with a progress line each second.
+//! `service` and `systemd` are one implementation: which of the two keeps a host's services is a matter of its agent's
+//! configuration and not of playbooks. Either is asked over its own protocol, so a start or stop is waited for until it
+//! ends, with a progress line each second.
 //! Not here: unit files themselves (`template`, `copy`), the order of a rolling restart (the controller's).
 
 use super::{Applied, Module, ModuleError};

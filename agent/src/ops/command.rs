@@ -6,7 +6,7 @@
 //! Not here: what the command's end means for the op (`runner`, `recover`).
 
 use super::entry::{Entry, Stop};
-use crate::host::{CommandEnd, CommandSpec, HostError};
+use crate::host::{CommandEnd, CommandSpec, HostError, ServiceManager};
 use crate::journal::error::{StateError, chain};
 use crate::journal::spool::{self, Exit, Spec, SpoolDir, Stopped};
 use crate::shim;
@@ -49,6 +49,8 @@ pub struct CommandSettings {
     pub output_cap_bytes: u64,
     /// How much of each stream goes into the result.
     pub result_output_bytes: usize,
+    /// What keeps this host's services.
+    pub service_manager: ServiceManager,
 }
 
 /// How a command came to its end, as far as is known.

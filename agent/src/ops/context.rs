@@ -2,7 +2,7 @@
 
 use super::command::{self, CommandSettings, Ended, stopped_text};
 use super::entry::Entry;
-use crate::host::{CommandEnd, CommandSpec, HostError, OpContext};
+use crate::host::{CommandEnd, CommandSpec, HostError, OpContext, ServiceManager};
 use crate::journal::cache::Cache;
 use crate::journal::error::chain;
 use kfleet_model::Op;
@@ -88,5 +88,9 @@ impl OpContext for Context {
 
     fn blob_path(&self, sha256: &str) -> Option<PathBuf> {
         self.cache.path(sha256)
+    }
+
+    fn service_manager(&self) -> &ServiceManager {
+        &self.settings.service_manager
     }
 }
