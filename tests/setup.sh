@@ -2,10 +2,12 @@
 # Installs what building kfleet and running its lab need on a Debian machine that has the Rust toolchain.
 #
 # Safe to run again: it looks first, and is done at once when everything is there. It needs root for packages only,
-# so it works as root and for a user with sudo. Nothing outside Debian's packages and target/tools is touched.
+# so it works as root and for a user with sudo. Without either, what only containers need is left out: the lab then
+# makes its hosts of plain processes. Nothing outside Debian's packages and target/tools is touched.
 set -eu
 
 CARGO_DEB_VERSION=3.8.0
+SUPERVISOR_VERSION=4.3.0
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 began=$(date +%s)
@@ -18,7 +20,7 @@ fail() {
 
 # What a tool or header stands for, and the package that brings it. The build compiles C and C++ (aws-lc, librdkafka,
 # SQLite); dpkg-dev finds out which libraries a package depends on. maven brings a JRE, kcat asks brokers for metadata.
-wanted='
+always='
 cc                  gcc
 c++                 g++
 make                make
@@ -26,15 +28,25 @@ pkg-config          pkg-config
 dpkg-shlibdeps      dpkg-dev
 /usr/include/stdio.h libc6-dev
 /etc/ssl/certs/ca-certificates.crt ca-certificates
+setsid              util-linux
+mvn                 maven
+java                default-jre-headless
+kcat                kcat
+'
+# Only containers need these, and only root can have containers.
+containers='
 debootstrap         debootstrap
 systemd-nspawn      systemd-container
 ip                  iproute2
 nft                 nftables
 nsenter             util-linux
-mvn                 maven
-java                default-jre-headless
-kcat                kcat
 '
+may_be_root() { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null 2>&1; }
+if may_be_root; then
+    wanted="$always$containers"
+else
+    wanted="$always"
+fi
 
 is_there() {
     case $1 in
@@ -102,6 +114,27 @@ else
         cargo install cargo-deb --version "$CARGO_DEB_VERSION" --locked --force --root "$tools"
     rm -rf "$root/target/tools-build"
     say 'cargo-deb' "installed in target/tools"
+fi
+
+# Keeps the services of hosts that are plain processes. Debian's package would start a supervisord of the machine's own,
+# so it is taken from PyPI into a folder of its own where Python can do that, else from the package.
+supervisor="$tools/supervisor"
+supervisor_from_pypi() {
+    python3 -m venv --clear "$supervisor" && "$supervisor/bin/pip" install --quiet "supervisor==$SUPERVISOR_VERSION"
+}
+if command -v supervisord >/dev/null 2>&1; then
+    say 'supervisord' "ready, $(supervisord --version)"
+elif [ "$("$supervisor/bin/supervisord" --version 2>/dev/null)" = "$SUPERVISOR_VERSION" ]; then
+    say 'supervisord' "ready, $SUPERVISOR_VERSION"
+elif supervisor_from_pypi >/dev/null 2>&1; then
+    say 'supervisord' 'installed in target/tools'
+elif may_be_root; then
+    rm -rf "$supervisor"
+    quietly as_root apt-get update
+    quietly as_root apt-get install --yes --no-install-recommends supervisor
+    say 'supervisord' 'installed from the package'
+else
+    say 'supervisord' 'missing: only needed where containers can not boot (Debian package python3-venv or supervisor)'
 fi
 
 say 'setup' "done in $(($(date +%s) - began)) s"

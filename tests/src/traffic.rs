@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
-use tokio::process::Child;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdout};
 
 use crate::lab::Lab;
+
+/// Making the topic; the producer itself gives up sooner, and says why.
+const BEGIN_LIMIT: Duration = Duration::from_secs(150);
 
 /// Reading everything back and ending.
 const END_LIMIT: Duration = Duration::from_secs(180);
@@ -17,6 +20,7 @@ const END_LIMIT: Duration = Duration::from_secs(180);
 /// A running producer; killed when dropped.
 pub struct Traffic {
     child: Child,
+    stdout: BufReader<ChildStdout>,
 }
 
 /// What became of the records.
@@ -37,12 +41,13 @@ pub struct Outcome {
 }
 
 impl Traffic {
-    /// Starts the producer beside this program, inside the lab's network.
+    /// Starts the producer beside this program, inside the lab's network, and waits until it writes: what is done to the
+    /// cluster afterwards is done under load.
     ///
     /// # Errors
-    /// When the lab is down or the program is missing.
-    pub fn start(lab: &Lab, program: &Path, bootstrap: &str, topic: &str) -> Result<Self> {
-        let child = lab
+    /// When the lab is down, the program is missing, or the topic can not be made.
+    pub async fn start(lab: &Lab, program: &Path, bootstrap: &str, topic: &str) -> Result<Self> {
+        let mut child = lab
             .controller_command(program)?
             .args([bootstrap, "--topic", topic])
             .stdin(Stdio::null())
@@ -51,7 +56,15 @@ impl Traffic {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("failed to start {}", program.display()))?;
-        Ok(Self { child })
+        let mut stdout = BufReader::new(child.stdout.take().context("no output of the producer")?);
+        let mut begun = String::new();
+        let line = tokio::time::timeout(BEGIN_LIMIT, stdout.read_line(&mut begun)).await;
+        if line.context("the producer did not begin")?? == 0 {
+            let mut said = String::new();
+            child.stderr.take().context("no error output of the producer")?.read_to_string(&mut said).await?;
+            bail!("the producer failed: {}", said.trim());
+        }
+        Ok(Self { child, stdout })
     }
 
     /// Stops the writing, waits for the verification, and gives the outcome.
@@ -63,7 +76,7 @@ impl Traffic {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(pid)?);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).context("failed to stop the producer")?;
         let (mut out, mut err) = (String::new(), String::new());
-        let mut stdout = self.child.stdout.take().context("no output of the producer")?;
+        let mut stdout = self.stdout;
         let mut stderr = self.child.stderr.take().context("no error output of the producer")?;
         let read = async {
             tokio::try_join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err))?;

@@ -15,7 +15,7 @@ const NAME: &str = "kfleet-lab-test";
 
 fn options() -> UpOptions {
     let topology = Topology::bare(Subnet::for_name(NAME), &["left", "right"]).unwrap();
-    UpOptions { name: NAME.to_owned(), topology, services: false, agent: None }
+    UpOptions { name: NAME.to_owned(), topology, services: false, agent: None, processes: false }
 }
 
 /// Brings the lab up, or explains why this machine can not and gives nothing.

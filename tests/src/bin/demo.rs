@@ -22,6 +22,9 @@ struct Arguments {
     /// ZooKeeper-mode Kafka and its ensemble, or three combined KRaft nodes.
     #[arg(long, default_value = "zk", value_parser = ["zk", "kraft"])]
     kind: String,
+    /// Hosts of plain processes even where containers can boot.
+    #[arg(long)]
+    processes: bool,
 }
 
 fn say(text: &str) {
@@ -70,20 +73,18 @@ async fn run(arguments: &Arguments) -> Result<()> {
         _ => (Kind::Zk, vec!["zookeeper", "kafka"]),
     };
     say(&style("A fleet of real hosts").bold().to_string());
-    let topology = Topology::of(kind, Subnet::for_name(DEFAULT_NAME));
-    let bootstrap = topology
-        .hosts
-        .iter()
-        .filter(|host| !host.name.starts_with("zk"))
-        .map(|host| format!("{}:9092", host.address))
-        .collect::<Vec<_>>()
-        .join(",");
-    let options =
-        UpOptions { name: DEFAULT_NAME.to_owned(), topology, services: true, agent: Some(programs.agent_source()) };
+    let options = UpOptions {
+        name: DEFAULT_NAME.to_owned(),
+        topology: Topology::of(kind, Subnet::for_name(DEFAULT_NAME)),
+        services: true,
+        agent: Some(programs.agent_source()),
+        processes: arguments.processes,
+    };
     let lab = Lab::up(&options, &Progress::terminal()).await?;
+    let bootstrap = lab.topology().brokers().map(|host| format!("{}:9092", host.address)).collect::<Vec<_>>().join(",");
     let fleet = Layout::of(DEFAULT_NAME)?.fleet();
     say(&format!("\n{}", style("A producer writes with acks=all").bold()));
-    let traffic = Traffic::start(&lab, &programs.producer, &bootstrap, "kfleet-demo")?;
+    let traffic = Traffic::start(&lab, &programs.producer, &bootstrap, "kfleet-demo").await?;
     let mut rolled = Ok(());
     for group in groups {
         say(&format!("\n{}", style(format!("$ kfleet roll restart {group}")).bold()));

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use console::style;
 use kfleet_tests::lab::{
-    AgentSource, CannotHost, DEFAULT_NAME, HostStatus, Kind, Lab, Layout, Progress, State, Status, Subnet, Topology,
-    UpOptions, check_root, host_environment,
+    AgentSource, CannotHost, DEFAULT_NAME, HostStatus, Hosting, Kind, Lab, Layout, Progress, State, Status, Subnet,
+    Topology, UpOptions, check_root, host_environment,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -33,7 +33,8 @@ Exit codes: 0 done, 1 something failed, 2 wrong arguments, 3 this machine can no
 is missing), 130 interrupted. `exec`, `shell` and `controller` end with the exit code of what they ran.
 
 Environment: KFLEET_LAB_CACHE (downloads; default lab-cache in the repository), KFLEET_LAB_STATE (running labs;
-default /var/lib/kfleet-lab), KFLEET_LAB_MIRROR (Debian mirror), KFLEET_LAB_KAFKA_ARCHIVES (folder with
+default /var/lib/kfleet-lab, for others than root ~/.local/state/kfleet-lab), KFLEET_LAB_PROCESSES (1: as --processes),
+KFLEET_LAB_MIRROR (Debian mirror), KFLEET_LAB_KAFKA_ARCHIVES (folder with
 kafka_2.13-VERSION.tgz, used instead of Maven)."
 )]
 struct Arguments {
@@ -97,6 +98,9 @@ struct Up {
     /// The controller's program, which signs the agents' certificates [default: `kfleet` beside `lab`, or on the PATH].
     #[arg(long, value_name = "FILE", requires = "deb_dir")]
     kfleet: Option<PathBuf>,
+    /// Make hosts of plain processes even where containers can boot: a folder, a loopback address and a supervisord each.
+    #[arg(long)]
+    processes: bool,
     /// The lab's network, a /24 of 198.18.0.0/15 [default: what the lab has, else by its name].
     #[arg(long)]
     subnet: Option<Subnet>,
@@ -134,8 +138,12 @@ async fn interruption() {
 }
 
 async fn act(arguments: Arguments, progress: &Progress) -> Result<()> {
-    check_root()?;
     let name = arguments.name.as_str();
+    let booted = |state: State| state.topology.hosting() == Hosting::Containers;
+    // Who may not touch containers may have a lab of plain processes.
+    if State::load(&Layout::of(name)?)?.is_some_and(booted) {
+        check_root()?;
+    }
     match arguments.action {
         Action::Up(up) => bring_up(name, up, progress).await,
         Action::Down => {
@@ -173,6 +181,7 @@ async fn bring_up(name: &str, up: Up, progress: &Progress) -> Result<()> {
         topology: topology(name, up.kind, up.subnet)?,
         services: !up.hosts_only,
         agent,
+        processes: up.processes,
     };
     let lab = Lab::up(&options, progress).await?;
     let seconds = began.elapsed().as_secs_f64();
@@ -211,26 +220,34 @@ fn find_kfleet() -> Result<PathBuf> {
 
 /// Becomes the command on the host: its terminal, its signals, its exit code. Returns only when that fails.
 fn enter(name: &str, host: &str, command: &[String]) -> anyhow::Error {
-    let arguments = Lab::open(name).and_then(|lab| lab.host(host)?.enter_arguments());
-    let arguments = match arguments {
-        Ok(arguments) => arguments,
+    let prefix = Lab::open(name).and_then(|lab| Ok((lab.host(host)?.enter_prefix()?, lab.topology().hosting())));
+    let (prefix, hosting) = match prefix {
+        Ok(prefix) => prefix,
         Err(error) => return error,
     };
-    let mut nsenter = Command::new("nsenter");
-    nsenter.env_clear().envs(host_environment().iter().copied()).args(arguments).args(command);
-    if let Some(terminal) = std::env::var_os("TERM") {
-        nsenter.env("TERM", terminal);
-    }
-    anyhow::Error::new(nsenter.exec()).context("failed to start `nsenter`")
+    become_command(prefix, command, |command| {
+        if hosting == Hosting::Containers {
+            command.env_clear().envs(host_environment().iter().copied());
+            command.envs(std::env::var_os("TERM").map(|terminal| ("TERM", terminal)));
+        }
+    })
 }
 
 /// As [`enter`], for a command of the controller.
 fn run_as_controller(name: &str, command: &[String]) -> anyhow::Error {
-    match Lab::open(name).and_then(|lab| lab.controller_arguments()) {
-        Ok(arguments) => anyhow::Error::new(Command::new("nsenter").args(arguments).args(command).exec())
-            .context("failed to start `nsenter`"),
+    match Lab::open(name).and_then(|lab| lab.controller_prefix()) {
+        Ok(prefix) => become_command(prefix, command, |_| ()),
         Err(error) => error,
     }
+}
+
+fn become_command(prefix: Vec<String>, command: &[String], prepare: impl FnOnce(&mut Command)) -> anyhow::Error {
+    let mut words = prefix.iter().chain(command);
+    let Some(program) = words.next() else { return anyhow::anyhow!("no command is given") };
+    let mut become_it = Command::new(program);
+    become_it.args(words);
+    prepare(&mut become_it);
+    anyhow::Error::new(become_it.exec()).context(format!("failed to start `{program}`"))
 }
 
 fn show(status: &Status, json: bool) -> Result<()> {
@@ -242,11 +259,12 @@ fn show(status: &Status, json: bool) -> Result<()> {
     let on = status.hosts.iter().filter(|host| host.on).count();
     let network = if status.network { "" } else { ", no network" };
     let text = format!(
-        "lab {} ({}), {}, {on} of {} hosts on{network}\n",
+        "lab {} ({}), {}, {on} of {} hosts ({}) on{network}\n",
         status.name,
         status.kind,
         status.subnet,
-        status.hosts.len()
+        status.hosts.len(),
+        status.hosting
     );
     let hosts: String = status.hosts.iter().map(host_line).collect();
     let faults: String =

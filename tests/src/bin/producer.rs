@@ -1,7 +1,8 @@
 //! `producer`: writes numbered records with `acks=all` until SIGTERM, reads them back, and says what became of them.
 //!
-//! Runs inside the lab's network while something is done to the cluster. The outcome is one JSON object on standard
-//! output; the exit code is 0 only when no send failed and nothing is missing, repeated or out of order.
+//! Runs inside the lab's network while something is done to the cluster. Standard output has one JSON object when the
+//! topic is there and writing begins, and one with the outcome; the exit code is 0 only when no send failed and nothing is
+//! missing, repeated or out of order.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -64,6 +65,8 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         min_isr: 2,
     };
     create_topic(&arguments.bootstrap, &plan, LIMIT).await.context("failed to make the topic")?;
+    writeln!(std::io::stdout(), "{}", json!({"writing_to": arguments.topic}))
+        .context("failed to say that it begins")?;
     let (stop, stopped) = watch::channel(false);
     let report = {
         let writing = producer.run(stopped);

@@ -8,14 +8,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::machine::Machine;
+use super::plain::Plain;
 use super::progress::Progress;
-use super::state::Layout;
+use super::rooted::PROGRAMS;
+use super::state::{Layout, State};
+use super::station::Station;
 use super::tool::Tool;
-use super::topology::Topology;
+use super::topology::HostSpec;
 
 /// The agent's service.
 const UNIT: &str = "kfleet-agent.service";
+
+/// The same as a program of supervisord.
+const PROGRAM: &str = "kfleet-agent";
 
 /// What makes a folder a fleet directory.
 const SETTINGS: &str = "kfleet.toml";
@@ -62,31 +67,23 @@ fn is_agent_package(path: &Path) -> bool {
 }
 
 /// Installs, enrols and starts the agent on every host where that is not done yet.
-pub(super) async fn install(
-    layout: &Layout,
-    topology: &Topology,
-    source: &AgentSource,
-    progress: &Progress,
-) -> Result<()> {
+pub(super) async fn install(layout: &Layout, state: &State, source: &AgentSource, progress: &Progress) -> Result<()> {
     let step = progress.step("agents");
     let package = source.package()?;
     make_fleet(layout, source).await?;
     step.note("installing the package");
-    let machines: Vec<Machine<'_>> = topology.hosts.iter().map(|spec| Machine { layout, spec }).collect();
-    let installed = futures::future::join_all(machines.iter().map(|machine| install_package(machine, &package))).await;
+    let hosts: Vec<(&HostSpec, Station<'_>)> =
+        state.topology.hosts.iter().map(|spec| (spec, Station::of(layout, &state.topology, spec))).collect();
+    let installed = hosts.iter().map(|(spec, station)| install_package(station, spec, state, &package));
+    let installed = futures::future::join_all(installed).await;
     let mut changed = 0;
     // One after the other: every certificate is entered in the fleet's list.
-    for (machine, installed) in machines.iter().zip(installed) {
-        step.note(&format!("enrolling {}", machine.spec.name));
+    for ((spec, station), installed) in hosts.iter().zip(installed) {
+        step.note(&format!("enrolling {}", spec.name));
         let installed = installed?;
-        let enrolled = enrol(machine, source).await?;
-        if installed || enrolled {
-            machine.run(&["systemctl", "enable", UNIT], STEP_LIMIT).await?;
-            machine.run(&["systemctl", "restart", UNIT], STEP_LIMIT).await?;
-            changed += 1;
-        } else {
-            machine.run(&["systemctl", "enable", "--now", UNIT], STEP_LIMIT).await?;
-        }
+        let enrolled = enrol(layout, spec, station, source).await?;
+        changed += usize::from(installed || enrolled);
+        start(station, installed || enrolled).await?;
     }
     match changed {
         0 => step.done("ready"),
@@ -107,45 +104,97 @@ async fn make_fleet(layout: &Layout, source: &AgentSource) -> Result<()> {
     Ok(())
 }
 
-async fn install_package(machine: &Machine<'_>, package: &Path) -> Result<bool> {
+/// Has the agent run: anew when something of it changed.
+async fn start(station: &Station<'_>, changed: bool) -> Result<()> {
+    match station {
+        Station::Booted(machine) if changed => {
+            machine.run(&["systemctl", "enable", UNIT], STEP_LIMIT).await?;
+            machine.run(&["systemctl", "restart", UNIT], STEP_LIMIT).await?;
+        }
+        Station::Booted(machine) => {
+            machine.run(&["systemctl", "enable", "--now", UNIT], STEP_LIMIT).await?;
+        }
+        Station::Plain(plain) => {
+            plain.supervisorctl(&["update"]).await?;
+            if changed {
+                plain.supervisorctl(&["restart", PROGRAM]).await?;
+            } else if !station.is_active(UNIT).await {
+                plain.supervisorctl(&["start", PROGRAM]).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Unpacks the package into the host's folder, and writes what its scripts would.
+async fn unpack(plain: &Plain<'_>, spec: &HostSpec, state: &State, package: &Path) -> Result<()> {
+    // A program that runs can not be written over; a new file in its place can be put there.
+    let program = plain.path("/usr/bin/kfleet-agent");
+    if program.exists() {
+        fs::remove_file(&program).with_context(|| format!("failed to remove {}", program.display()))?;
+    }
+    Tool::new("dpkg-deb").arg("--extract").arg(package).arg(plain.root()).run().await?;
+    let places = plain.places(state.libs.as_deref())?;
+    let files = [
+        ("/etc/kfleet/agent.toml".to_owned(), places.agent_toml(spec.address)),
+        (format!("{PROGRAMS}/{PROGRAM}.conf"), places.agent_program()),
+    ];
+    for (path, text) in files {
+        let path = plain.path(&path);
+        fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+async fn install_package(station: &Station<'_>, spec: &HostSpec, state: &State, package: &Path) -> Result<bool> {
     let bytes = fs::read(package).with_context(|| format!("failed to read {}", package.display()))?;
-    let target = machine.outer_path(PACKAGE)?;
+    let target = station.outer_path(PACKAGE)?;
     if fs::read(&target).is_ok_and(|there| there == bytes) {
         return Ok(false);
     }
-    let arriving = machine.outer_path(&format!("{PACKAGE}.new"))?;
+    let arriving = station.outer_path(&format!("{PACKAGE}.new"))?;
     if let Some(folder) = arriving.parent() {
         fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
     }
     fs::write(&arriving, &bytes).with_context(|| format!("failed to write {}", arriving.display()))?;
-    let install = ["dpkg", "--install", "--force-confold", &format!("{PACKAGE}.new")];
-    machine.run(&install, STEP_LIMIT).await?;
+    match station {
+        Station::Booted(machine) => {
+            let install = ["dpkg", "--install", "--force-confold", &format!("{PACKAGE}.new")];
+            machine.run(&install, STEP_LIMIT).await?;
+        }
+        Station::Plain(plain) => unpack(plain, spec, state, &arriving).await?,
+    }
     // Only now: a package that failed to install is tried again by the next `up`.
     fs::rename(&arriving, &target).with_context(|| format!("failed to rename {}", arriving.display()))?;
     Ok(true)
 }
 
 /// The host makes key and request, the fleet signs, the host gets the certificate; the key never leaves the host.
-async fn enrol(machine: &Machine<'_>, source: &AgentSource) -> Result<bool> {
-    let host = machine.spec.name.as_str();
-    if machine.outer_path(&format!("{PKI}/agent.pem"))?.exists() {
+async fn enrol(layout: &Layout, spec: &HostSpec, station: &Station<'_>, source: &AgentSource) -> Result<bool> {
+    let host = spec.name.as_str();
+    if station.outer_path(&format!("{PKI}/agent.pem"))?.exists() {
         return Ok(false);
     }
-    machine
-        .run(&["kfleet-agent", "request", "--fleet", machine.layout.name(), "--host", host], STEP_LIMIT)
+    // What the host's own programs call the place.
+    let inner = |path: &str| match station {
+        Station::Booted(_) => path.to_owned(),
+        Station::Plain(plain) => plain.path(path).display().to_string(),
+    };
+    let pki = inner(PKI);
+    station
+        .run(&["kfleet-agent", "request", "--fleet", layout.name(), "--host", host, "--dir", &pki], STEP_LIMIT)
         .await
         .context("failed to make a key and a certificate request")?;
-    let requests = machine.layout.dir().join("requests");
+    let requests = layout.dir().join("requests");
     fs::create_dir_all(&requests).with_context(|| format!("failed to make {}", requests.display()))?;
     let request = requests.join(format!("{host}.csr"));
-    copy(&machine.outer_path(&format!("{PKI}/agent.csr"))?, &request)?;
+    copy(&station.outer_path(&format!("{PKI}/agent.csr"))?, &request)?;
     let signed = requests.join(format!("{host}.bundle"));
-    let sign =
-        Tool::new(&source.kfleet).arg("--fleet").arg(machine.layout.fleet()).args(["cert", "sign", "--host", host]);
+    let sign = Tool::new(&source.kfleet).arg("--fleet").arg(layout.fleet()).args(["cert", "sign", "--host", host]);
     sign.arg("--out").arg(&signed).arg(&request).run().await?;
-    copy(&signed, &machine.outer_path(BUNDLE)?)?;
-    let install = ["kfleet-agent", "install-cert", BUNDLE];
-    machine.run(&install, STEP_LIMIT).await.context("failed to install the certificate")?;
+    copy(&signed, &station.outer_path(BUNDLE)?)?;
+    let install = ["kfleet-agent", "install-cert", &inner(BUNDLE), "--dir", &pki];
+    station.run(&install, STEP_LIMIT).await.context("failed to install the certificate")?;
     Ok(true)
 }
 

@@ -169,7 +169,7 @@ impl Recipe {
     fn finish_script(&self) -> String {
         let mut script = String::from("set -eu\n");
         for (user, owner) in [("kafka", Owner::Kafka), ("zookeeper", Owner::ZooKeeper)] {
-            let id = owner.id();
+            let Some(id) = owner.id() else { continue };
             let _written = writeln!(
                 script,
                 "groupadd --system --gid {id} {user}\n\

@@ -6,15 +6,30 @@ use std::path::PathBuf;
 
 use super::network::enter_option;
 use super::state::Layout;
+use super::topology::{Hosting, Topology};
 
 /// The cgroup folder of controller commands, so that `down` ends those that still run.
 pub(super) const FOLDER: &str = "controller";
 
-/// What to hand to `nsenter`, before the program and its arguments.
+/// What to put before a program and its arguments so that it runs where the controller stands.
+///
+/// Hosts that are plain processes are on this machine's loopback, and know each other by address: nothing is needed.
+pub(super) fn prefix(layout: &Layout, topology: &Topology, cgroups: &[PathBuf]) -> Vec<String> {
+    match topology.hosting() {
+        Hosting::Containers => {
+            let mut prefix = vec!["nsenter".to_owned()];
+            prefix.extend(arguments(layout, cgroups));
+            prefix
+        }
+        Hosting::Processes => Vec::new(),
+    }
+}
+
+/// What to hand to `nsenter`.
 ///
 /// The names are mounted over `/etc/hosts` in a mount namespace of the command's own: the machine's file stays as it
 /// is. The command joins the given cgroup folders; none is fine for one that is short.
-pub(super) fn arguments(layout: &Layout, cgroups: &[PathBuf]) -> Vec<String> {
+fn arguments(layout: &Layout, cgroups: &[PathBuf]) -> Vec<String> {
     let mut script = String::from("set -eu; ");
     for folder in cgroups {
         script.push_str(&format!("echo $$ > '{}'; ", folder.join("cgroup.procs").display()));

@@ -14,14 +14,18 @@ pub(super) enum Owner {
     Root,
     Kafka,
     ZooKeeper,
+    /// Whoever brings the lab up.
+    Caller,
 }
 
 impl Owner {
-    pub(super) fn id(self) -> u32 {
+    /// The number to give the file to; none when it stays with whoever writes it.
+    pub(super) fn id(self) -> Option<u32> {
         match self {
-            Self::Root => 0,
-            Self::Kafka => 950,
-            Self::ZooKeeper => 951,
+            Self::Root => Some(0),
+            Self::Kafka => Some(950),
+            Self::ZooKeeper => Some(951),
+            Self::Caller => None,
         }
     }
 }

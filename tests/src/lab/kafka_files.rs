@@ -26,7 +26,7 @@ fn zookeeper_files(topology: &Topology, host: &HostSpec, limit: u64) -> Vec<Host
     let mut files = vec![
         HostFile::text("/etc/systemd/system/zookeeper.service", zookeeper_unit(limit)),
         HostFile::text("/etc/default/zookeeper", ZOOKEEPER_DEFAULTS),
-        HostFile::text("/etc/zookeeper/zoo.cfg", zoo_cfg(topology)),
+        HostFile::text("/etc/zookeeper/zoo.cfg", zoo_cfg(topology, host)),
         HostFile::text("/etc/zookeeper/log4j.properties", ZOOKEEPER_LOG4J),
         HostFile::folder("/var/lib/zookeeper", Owner::ZooKeeper),
         HostFile::text("/var/lib/zookeeper/myid", format!("{}\n", host.id)).owned_by(Owner::ZooKeeper),
@@ -182,9 +182,10 @@ fn kafka_defaults(log_option: &str) -> String {
     )
 }
 
-fn zoo_cfg(topology: &Topology) -> String {
-    let servers: Vec<String> =
-        topology.with_role(Role::ZooKeeper).map(|host| format!("server.{}={}:2888:3888", host.id, host.name)).collect();
+fn zoo_cfg(topology: &Topology, host: &HostSpec) -> String {
+    let server = |host: &HostSpec| format!("server.{}={}:2888:3888", host.id, topology.known_as(host));
+    let servers: Vec<String> = topology.with_role(Role::ZooKeeper).map(server).collect();
+    let address = topology.listens_on(host);
     format!(
         "# Written by `lab up`.\n\
          tickTime=2000\n\
@@ -192,11 +193,13 @@ fn zoo_cfg(topology: &Topology) -> String {
          syncLimit=5\n\
          dataDir=/var/lib/zookeeper\n\
          clientPort=2181\n\
+         clientPortAddress={address}\n\
          maxClientCnxns=0\n\
          # All four-letter words: probes and kfleet read srvr, mntr and dump.\n\
          4lw.commands.whitelist=*\n\
          # 8080 is the default, and what other services want too.\n\
          admin.serverPort=9081\n\
+         admin.serverAddress={address}\n\
          autopurge.snapRetainCount=3\n\
          autopurge.purgeInterval=24\n\
          {}\n",
@@ -232,10 +235,11 @@ fn server_properties(topology: &Topology, host: &HostSpec) -> String {
 }
 
 fn zookeeper_settings(topology: &Topology, host: &HostSpec) -> String {
-    let ensemble: Vec<String> = topology.with_role(Role::ZooKeeper).map(|host| format!("{}:2181", host.name)).collect();
+    let member = |host: &HostSpec| format!("{}:2181", topology.known_as(host));
+    let ensemble: Vec<String> = topology.with_role(Role::ZooKeeper).map(member).collect();
     format!(
         "broker.id={}\n\
-         listeners=PLAINTEXT://0.0.0.0:9092\n\
+         listeners=PLAINTEXT://{}:9092\n\
          advertised.listeners=PLAINTEXT://{}:9092\n\
          zookeeper.connect={}\n\
          # A broker that lost its power is given up after 6 s instead of 18, so that scenarios are short.\n\
@@ -243,18 +247,19 @@ fn zookeeper_settings(topology: &Topology, host: &HostSpec) -> String {
          # Hosts of the lab boot together: a broker waits for the ensemble's first election.\n\
          zookeeper.connection.timeout.ms=60000",
         host.id,
-        host.name,
+        topology.listens_on(host),
+        topology.known_as(host),
         ensemble.join(",")
     )
 }
 
 fn kraft_settings(topology: &Topology, host: &HostSpec) -> String {
-    let voters: Vec<String> =
-        topology.with_role(Role::Combined).map(|host| format!("{}@{}:9093", host.id, host.name)).collect();
+    let voter = |host: &HostSpec| format!("{}@{}:9093", host.id, topology.known_as(host));
+    let voters: Vec<String> = topology.with_role(Role::Combined).map(voter).collect();
     format!(
         "process.roles=broker,controller\n\
          node.id={}\n\
-         listeners=PLAINTEXT://0.0.0.0:9092,CONTROLLER://0.0.0.0:9093\n\
+         listeners=PLAINTEXT://{address}:9092,CONTROLLER://{address}:9093\n\
          advertised.listeners=PLAINTEXT://{name}:9092,CONTROLLER://{name}:9093\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          inter.broker.listener.name=PLAINTEXT\n\
@@ -262,7 +267,8 @@ fn kraft_settings(topology: &Topology, host: &HostSpec) -> String {
          controller.quorum.voters={}",
         host.id,
         voters.join(","),
-        name = host.name
+        address = topology.listens_on(host),
+        name = topology.known_as(host)
     )
 }
 

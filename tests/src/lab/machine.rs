@@ -233,9 +233,11 @@ impl Machine<'_> {
         Ok(HOST_ENVIRONMENT.iter().fold(tool, |tool, (name, value)| tool.env(name, value)))
     }
 
-    /// The arguments that make `nsenter` run a command on this host.
+    /// What to put before a command so that it runs on this host.
     pub(super) fn enter(&self) -> Result<Vec<String>> {
-        Ok(enter_arguments(self.running_leader()?))
+        let mut prefix = vec!["nsenter".to_owned()];
+        prefix.extend(enter_arguments(self.running_leader()?));
+        Ok(prefix)
     }
 
     /// A path of the running host, as this machine sees it.
@@ -262,7 +264,7 @@ fn enter_arguments(leader: i32) -> Vec<String> {
 }
 
 /// Puts one file in place below `root` unless `upper` has it; `true` when it was missing.
-fn place_file(upper: &Path, root: &Path, file: &HostFile) -> std::io::Result<bool> {
+pub(super) fn place_file(upper: &Path, root: &Path, file: &HostFile) -> std::io::Result<bool> {
     let relative = file.path.trim_start_matches('/');
     let in_upper = upper.join(relative);
     match in_upper.symlink_metadata() {
@@ -276,7 +278,7 @@ fn place_file(upper: &Path, root: &Path, file: &HostFile) -> std::io::Result<boo
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;
     }
-    let owner = Some(file.owner.id());
+    let owner = file.owner.id();
     match &file.content {
         Content::Folder => {
             fs::create_dir_all(&target)?;
@@ -362,7 +364,7 @@ mod tests {
         fs::remove_file(upper.join("etc/a/b.conf")).unwrap();
         assert!(place_file(upper, upper, &file).unwrap(), "a missing file is repaired");
         let found = fs::metadata(upper.join("etc/a/b.conf")).unwrap();
-        assert_eq!(std::os::unix::fs::MetadataExt::uid(&found), Owner::Kafka.id());
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&found), Owner::Kafka.id().unwrap());
     }
 
     #[test]

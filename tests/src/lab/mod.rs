@@ -1,12 +1,13 @@
 //! The lab: a fleet of real hosts on this machine, with real Kafka and ZooKeeper, for scenarios, faults and people.
 //!
 //! A host is a systemd-nspawn container that boots Debian on an overlay of one base image. All hosts of a lab share a
-//! bridge in a network namespace of the lab's own, so nothing of it can reach beyond the machine.
+//! bridge in a network namespace of the lab's own, so nothing of it can reach beyond the machine. Where containers can
+//! not boot, a host is a folder and a loopback address, and supervisord keeps its services.
 //!
 //! ```text
-//!   topology --> files, kafka_files, inventory     what should be (pure)
+//!   topology --> files, kafka_files, inventory     what should be (pure); rooted: the same below a folder
 //!   cache                                          what is downloaded once
-//!   network, cgroup, machine                       what is made on this machine
+//!   network, cgroup, machine | plain               what is made on this machine; station: either of the two
 //!   services                                       what the clusters say
 //!   state                                          what was made, so that `down` finds it after a crash
 //! ```
@@ -21,11 +22,14 @@ mod inventory;
 mod kafka_files;
 mod machine;
 mod network;
+mod plain;
 mod process;
 mod progress;
 mod require;
+mod rooted;
 mod services;
 mod state;
+mod station;
 mod status;
 mod tool;
 mod topology;
@@ -38,9 +42,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use machine::{Booted, HOST_ENVIRONMENT, Machine, Parts};
+use machine::{Booted, HOST_ENVIRONMENT};
 use network::Link;
 use state::FolderLock;
+use station::Station;
 
 pub use agent::AgentSource;
 pub use progress::Progress;
@@ -49,7 +54,7 @@ pub use services::{BrokerMetadata, ClusterMetadata, PartitionMetadata, ServerMod
 pub use state::{Layout, State};
 pub use status::{HostStatus, Status};
 pub use tool::Finished;
-pub use topology::{CONTROLLER, DEFAULT_NAME, HostSpec, Kind, Role, Subnet, Topology};
+pub use topology::{CONTROLLER, DEFAULT_NAME, HostSpec, Hosting, Kind, Role, Subnet, Topology};
 pub use up::UpOptions;
 
 /// How long a command on a host may take unless the caller says otherwise.
@@ -108,19 +113,23 @@ impl Lab {
     async fn dismantle(&self, progress: &Progress) -> Result<()> {
         let step = progress.step(format!("lab {}", self.layout.name()));
         step.note("ending its processes");
+        let booted = self.topology().hosting() == Hosting::Containers;
         if self.state.is_of_this_boot() {
-            let machines: Vec<Machine<'_>> = self.state.topology.hosts.iter().map(|spec| self.machine(spec)).collect();
-            for cut in
-                futures::future::join_all(machines.iter().map(|machine| machine.power_cut(&self.state.cgroups))).await
-            {
+            let stations: Vec<Station<'_>> = self.state.topology.hosts.iter().map(|spec| self.station(spec)).collect();
+            let cuts = stations.iter().map(|station| station.power_cut(&self.state.cgroups));
+            for cut in futures::future::join_all(cuts).await {
                 cut?;
             }
-            cgroup::kill_all(&self.state.cgroups).await?;
-            network::remove(&self.layout).await?;
-            cgroup::remove(&self.state.cgroups).await?;
+            if booted {
+                cgroup::kill_all(&self.state.cgroups).await?;
+                network::remove(&self.layout).await?;
+                cgroup::remove(&self.state.cgroups).await?;
+            }
         }
         step.note("removing its files");
-        unmount_below(self.layout.dir()).await?;
+        if booted {
+            unmount_below(self.layout.dir()).await?;
+        }
         step.done_timed("taken down", "in");
         Ok(())
     }
@@ -148,19 +157,26 @@ impl Lab {
     /// # Errors
     /// The lab has no network, or its cgroup can not be made.
     pub fn controller_command(&self, program: impl AsRef<OsStr>) -> Result<tokio::process::Command> {
-        let mut command = tokio::process::Command::new("nsenter");
-        command.args(self.controller_arguments()?).arg(program);
+        let prefix = self.controller_prefix()?;
+        let Some((first, rest)) = prefix.split_first() else { return Ok(tokio::process::Command::new(program)) };
+        let mut command = tokio::process::Command::new(first);
+        command.args(rest).arg(program);
         Ok(command)
     }
 
-    /// What to hand to `nsenter` for the same, before the program and its arguments.
+    /// What to put before a program and its arguments for the same; hosts that are plain processes need nothing.
     ///
     /// # Errors
     /// As [`Lab::controller_command`].
-    pub fn controller_arguments(&self) -> Result<Vec<String>> {
-        network::require(&self.layout)?;
-        let cgroups = cgroup::make(&self.state.cgroups, controller::FOLDER)?;
-        Ok(controller::arguments(&self.layout, &cgroups))
+    pub fn controller_prefix(&self) -> Result<Vec<String>> {
+        let cgroups = match self.topology().hosting() {
+            Hosting::Containers => {
+                network::require(&self.layout)?;
+                cgroup::make(&self.state.cgroups, controller::FOLDER)?
+            }
+            Hosting::Processes => Vec::new(),
+        };
+        Ok(controller::prefix(&self.layout, self.topology(), &cgroups))
     }
 
     /// Drops everything that two hosts (or a host and `controller`) send each other, until [`Lab::heal`].
@@ -220,6 +236,10 @@ impl Lab {
 
     /// Changes the record under the lab's lock, then makes the network as recorded.
     async fn change(&self, change: impl FnOnce(&mut State)) -> Result<()> {
+        ensure!(
+            self.topology().hosting() == Hosting::Containers,
+            "the hosts of this lab are plain processes on loopback addresses: nothing can come between them"
+        );
         let _lock = FolderLock::take(self.layout.dir(), || ()).await?;
         let mut state = self.recorded()?;
         change(&mut state);
@@ -241,8 +261,8 @@ impl Lab {
         State::load(&self.layout)?.with_context(|| format!("lab {} was taken down meanwhile", self.layout.name()))
     }
 
-    fn machine<'a>(&'a self, spec: &'a HostSpec) -> Machine<'a> {
-        Machine { layout: &self.layout, spec }
+    fn station<'a>(&'a self, spec: &'a HostSpec) -> Station<'a> {
+        Station::of(&self.layout, &self.state.topology, spec)
     }
 }
 
@@ -261,7 +281,7 @@ impl Host<'_> {
 
     /// Whether it is on.
     pub fn is_on(&self) -> bool {
-        self.machine().leader().is_some()
+        self.station().is_on()
     }
 
     /// Runs a command as root and waits at most a minute for its end, whatever that is.
@@ -269,7 +289,7 @@ impl Host<'_> {
     /// # Errors
     /// The host is off, the command does not exist, or it takes too long; it is then stopped.
     pub async fn exec<S: AsRef<OsStr>>(&self, command: &[S]) -> Result<Finished> {
-        self.machine().exec(command, EXEC_LIMIT).await
+        self.station().exec(command, EXEC_LIMIT).await
     }
 
     /// As [`Host::exec`] with a limit of the caller's, and an exit status other than 0 is an error.
@@ -277,15 +297,44 @@ impl Host<'_> {
     /// # Errors
     /// As [`Host::exec`]; the message has the last lines of what the command said.
     pub async fn run<S: AsRef<OsStr>>(&self, command: &[S], limit: Duration) -> Result<Finished> {
-        self.machine().run(command, limit).await
+        self.station().run(command, limit).await
     }
 
-    /// What to hand to `nsenter` to run a command here, before the program and its arguments.
+    /// What to put before a program and its arguments so that they run here.
     ///
     /// # Errors
     /// The host is off.
-    pub fn enter_arguments(&self) -> Result<Vec<String>> {
-        self.machine().enter()
+    pub fn enter_prefix(&self) -> Result<Vec<String>> {
+        self.station().enter()
+    }
+
+    /// What the host's service manager says of a unit: `active` or `running`, `failed`, ...; none when it says nothing.
+    pub async fn unit_state(&self, unit: &str) -> Option<String> {
+        self.station().unit_state(unit, EXEC_LIMIT).await
+    }
+
+    /// Has the host's service manager `start` or `stop` a unit, and waits until it has.
+    ///
+    /// # Errors
+    /// The host is off, or the unit does not start or stop.
+    pub async fn service(&self, act: &str, unit: &str) -> Result<()> {
+        self.station().act(act, unit).await
+    }
+
+    /// Sends a signal, named without its `SIG`, to a unit's main process.
+    ///
+    /// # Errors
+    /// The host is off, or the unit does not run.
+    pub async fn signal(&self, signal: &str, unit: &str) -> Result<()> {
+        self.station().signal_unit(signal, unit).await
+    }
+
+    /// How often a unit was stopped since the host was made, by the word of its service manager.
+    ///
+    /// # Errors
+    /// The host is off, or its log can not be read.
+    pub async fn stops(&self, unit: &str) -> Result<usize> {
+        self.station().stops(unit).await
     }
 
     /// A file of the running host as this machine sees it, to be read or written directly.
@@ -293,7 +342,7 @@ impl Host<'_> {
     /// # Errors
     /// The host is off.
     pub fn path(&self, path: &str) -> Result<PathBuf> {
-        self.machine().outer_path(path)
+        self.station().outer_path(path)
     }
 
     /// Cuts the power: all processes end at once. A host that is off already is fine.
@@ -302,7 +351,7 @@ impl Host<'_> {
     /// A process can not be ended.
     pub async fn kill(&self) -> Result<()> {
         let _lock = FolderLock::take(self.lab.layout.dir(), || ()).await?;
-        self.machine().power_cut(&self.lab.recorded()?.cgroups).await
+        self.station().power_cut(&self.lab.recorded()?.cgroups).await
     }
 
     /// Boots the host and waits until its systemd is up; a broker's first for its old ZooKeeper session to end. A host that is on already is fine: `false` says so.
@@ -311,15 +360,22 @@ impl Host<'_> {
     /// It does not boot; the message has the end of its console.
     pub async fn start(&self) -> Result<bool> {
         let _lock = FolderLock::take(self.lab.layout.dir(), || ()).await?;
-        if self.machine().supervisor().is_some() {
+        let station = self.station();
+        if station.is_begun() {
             return Ok(false);
         }
         let state = self.lab.recorded()?;
-        if state.services && network::exists(&self.lab.layout) {
+        if state.services && (state.topology.hosting() == Hosting::Processes || network::exists(&self.lab.layout)) {
             services::wait_for_old_session(&self.lab.layout, &state.topology, self.spec).await?;
         }
-        let parts = Parts { base: &state.base, libs: state.libs.as_deref(), lab_cgroups: &state.cgroups };
-        let booted = self.machine().boot(parts).await?;
+        let machine = match &station {
+            Station::Booted(machine) => machine,
+            Station::Plain(plain) => {
+                plain.start().await?;
+                return Ok(true);
+            }
+        };
+        let booted = machine.boot(up::parts(&state)?).await?;
         if state.cut.contains(&self.spec.name) {
             network::set_link(&self.lab.layout, &self.spec.name, Link::Down).await?;
         }
@@ -361,8 +417,8 @@ impl Host<'_> {
         Ok(())
     }
 
-    fn machine(&self) -> Machine<'_> {
-        self.lab.machine(self.spec)
+    fn station(&self) -> Station<'_> {
+        self.lab.station(self.spec)
     }
 }
 

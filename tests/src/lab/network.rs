@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::state::Layout;
 use super::tool::Tool;
-use super::topology::{CONTROLLER, Topology};
+use super::topology::{CONTROLLER, Hosting, Topology};
 
 /// The bridge's name; it is alone in its namespace, so all labs use the same.
 pub(super) const BRIDGE: &str = "br-lab";
@@ -23,10 +23,18 @@ const TABLE: &str = "kfleet_partitions";
 /// How long a link may take to change.
 const LINK_LIMIT: Duration = Duration::from_secs(10);
 
+/// Runs a tool where it reaches the hosts.
+pub(super) fn reaching(layout: &Layout, topology: &Topology, program: &str) -> Tool {
+    match topology.hosting() {
+        Hosting::Containers => inside(layout, program),
+        Hosting::Processes => Tool::new(program),
+    }
+}
+
 /// Runs a tool inside the lab's network namespace.
 ///
 /// `nsenter`, not `ip netns exec`: the latter remounts /sys, which hides the cgroups from nspawn.
-pub(super) fn inside(layout: &Layout, program: &str) -> Tool {
+fn inside(layout: &Layout, program: &str) -> Tool {
     Tool::new("nsenter").arg(enter_option(layout)).arg("--").arg(program)
 }
 

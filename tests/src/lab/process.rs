@@ -21,11 +21,19 @@ pub(super) struct ProcessId {
     pub(super) start_ticks: u64,
 }
 
-/// The three fields of `/proc/PID/stat` that the lab uses.
+/// The fields of `/proc/PID/stat` that the lab uses.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     state: char,
+    session: i32,
     start_ticks: u64,
+}
+
+impl Stat {
+    /// A zombie has ended: its parent only has not asked yet.
+    fn runs(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X')
+    }
 }
 
 impl ProcessId {
@@ -36,9 +44,9 @@ impl ProcessId {
         Some(Self { pid: pid.parse().ok()?, start_ticks: start_ticks.parse().ok()? })
     }
 
-    /// Whether this very process still runs. A zombie has ended: its parent only has not asked yet.
+    /// Whether this very process still runs.
     pub(super) fn is_alive(self) -> bool {
-        read_stat(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !matches!(stat.state, 'Z' | 'X'))
+        read_stat(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && stat.runs())
     }
 
     /// Ends the process at once, as a power cut would. One that is gone already is fine.
@@ -65,6 +73,11 @@ impl ProcessId {
             fs::read_to_string(format!("/proc/{child}/status")).is_ok_and(|status| is_namespace_init(&status))
         })
     }
+}
+
+/// The session of a process that runs.
+pub(super) fn session_of(pid: i32) -> Option<i32> {
+    read_stat(pid).filter(Stat::runs).map(|stat| stat.session)
 }
 
 /// Sends a signal to one pid; a pid that is gone is fine.
@@ -97,8 +110,9 @@ fn read_stat(pid: i32) -> Option<Stat> {
 fn parse_stat(text: &str) -> Option<Stat> {
     let mut fields = text.get(text.rfind(')')? + 1..)?.split_whitespace();
     let state = fields.next()?.chars().next()?;
-    let start_ticks = fields.nth(18)?.parse().ok()?;
-    Some(Stat { state, start_ticks })
+    let session = fields.nth(2)?.parse().ok()?;
+    let start_ticks = fields.nth(15)?.parse().ok()?;
+    Some(Stat { state, session, start_ticks })
 }
 
 /// A process is the init of a namespace when its innermost pid is 1 and it has an outer one too.
@@ -116,8 +130,8 @@ mod tests {
 
     #[test]
     fn stat_is_read_after_the_last_bracket_of_the_name() {
-        let text = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1000 200";
-        assert_eq!(parse_stat(text), Some(Stat { state: 'S', start_ticks: 987_654 }));
+        let text = "42 (a) b (c) S 1 42 41 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1000 200";
+        assert_eq!(parse_stat(text), Some(Stat { state: 'S', session: 41, start_ticks: 987_654 }));
         for text in ["", "42 (sh)", "42 (sh) S 1 2"] {
             assert_eq!(parse_stat(text), None, "{text:?}");
         }

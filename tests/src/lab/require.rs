@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::cgroup;
+use super::plain;
 use super::tool::{Tool, tail};
 
 /// Tools that every lab needs, with the Debian package that has them.
@@ -24,6 +25,13 @@ const TOOLS: [(&str, &str); 10] = [
 /// Tools that Kafka and ZooKeeper need besides.
 const SERVICE_TOOLS: [(&str, &str); 1] = [("kcat", "kcat")];
 
+/// Tools that hosts need which are plain processes.
+const PROCESS_TOOLS: [(&str, &str); 4] =
+    [("supervisord", "supervisor"), ("supervisorctl", "supervisor"), ("setsid", "util-linux"), ("bash", "bash")];
+
+/// What such hosts need besides for Kafka and ZooKeeper: booted ones have a JDK of their own.
+const PROCESS_SERVICE_TOOLS: [(&str, &str); 2] = [("java", "default-jre-headless"), ("kcat", "kcat")];
+
 /// This machine can not hold a lab.
 #[derive(Debug)]
 pub struct CannotHost {
@@ -32,11 +40,14 @@ pub struct CannotHost {
 
 impl fmt::Display for CannotHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "this machine can not hold a lab:")?;
-        for missing in &self.missing {
-            write!(f, "\n  - {missing}")?;
-        }
-        Ok(())
+        write!(f, "this machine can not hold a lab:{}", self.reasons())
+    }
+}
+
+impl CannotHost {
+    /// What is missing, a line each.
+    pub(super) fn reasons(&self) -> String {
+        self.missing.iter().map(|missing| format!("\n  - {missing}")).collect()
     }
 }
 
@@ -48,12 +59,30 @@ impl std::error::Error for CannotHost {}
 /// [`CannotHost`] with all that is missing.
 pub(super) async fn check(services: bool) -> Result<(), CannotHost> {
     check_root()?;
-    let mut missing = missing_tools(services);
+    let mut missing = missing_tools(&TOOLS, if services { &SERVICE_TOOLS } else { &[] });
+    missing.extend(missing_maven(services));
     missing.extend(missing_abilities().await);
     if missing.is_empty() { Ok(()) } else { Err(CannotHost { missing }) }
 }
 
-/// Whether this user may touch a lab at all.
+/// Looks for everything that `up` needs for hosts that are plain processes. `containers` is why there are none.
+///
+/// # Errors
+/// [`CannotHost`] with all that is missing, for containers too.
+pub(super) fn check_processes(services: bool, containers: Option<&CannotHost>) -> Result<(), CannotHost> {
+    let mut missing = missing_tools(&PROCESS_TOOLS, if services { &PROCESS_SERVICE_TOOLS } else { &[] });
+    missing.extend(missing_maven(services));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut all: Vec<String> = containers
+        .map(|cannot| cannot.missing.iter().map(|why| format!("for containers: {why}")).collect())
+        .unwrap_or_default();
+    all.extend(missing.into_iter().map(|why| format!("for plain processes: {why}")));
+    Err(CannotHost { missing: all })
+}
+
+/// Whether this user may touch a lab of containers at all.
 ///
 /// # Errors
 /// [`CannotHost`] for anybody but root.
@@ -65,21 +94,17 @@ pub fn check_root() -> Result<(), CannotHost> {
     Err(CannotHost { missing: vec![missing.to_owned()] })
 }
 
-fn missing_tools(services: bool) -> Vec<String> {
-    let extra: &[(&str, &str)] = if services { &SERVICE_TOOLS } else { &[] };
-    let mut wanted: Vec<(&str, &str)> = TOOLS.iter().chain(extra).copied().collect();
-    if services && std::env::var_os("KFLEET_LAB_KAFKA_ARCHIVES").is_none() {
-        wanted.push(("mvn", "maven"));
-    }
-    let absent = wanted.into_iter().filter(|(tool, _)| !is_on_path(tool));
+fn missing_tools(tools: &[(&str, &str)], more: &[(&str, &str)]) -> Vec<String> {
+    let absent = tools.iter().chain(more).filter(|(tool, _)| plain::find(tool).is_none());
     absent
         .map(|(tool, package)| format!("`{tool}`, from Debian's package {package}; `tests/setup.sh` installs it"))
         .collect()
 }
 
-fn is_on_path(tool: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(tool).is_file())
+/// The jars come from Maven unless an operator's release archives are there.
+fn missing_maven(services: bool) -> Vec<String> {
+    let wanted = services && std::env::var_os("KFLEET_LAB_KAFKA_ARCHIVES").is_none();
+    if wanted { missing_tools(&[("mvn", "maven")], &[]) } else { Vec::new() }
 }
 
 async fn missing_abilities() -> Vec<String> {
@@ -122,8 +147,21 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_containers_away_is_told_with_what_plain_processes_lack() {
+        if plain::find("supervisord").is_some() {
+            check_processes(false, None).unwrap();
+            return;
+        }
+        let containers = CannotHost { missing: vec!["root rights".into()] };
+        let text = check_processes(false, Some(&containers)).unwrap_err().to_string();
+        assert!(text.contains("for containers: root rights"), "{text}");
+        assert!(text.contains("for plain processes: `supervisord`"), "{text}");
+    }
+
+    #[test]
     fn a_tool_is_looked_for_on_the_path() {
-        assert!(is_on_path("sh"));
-        assert!(!is_on_path("no-such-tool-here"));
+        assert!(missing_tools(&[("sh", "dash")], &[]).is_empty());
+        let missing = missing_tools(&[], &[("no-such-tool-here", "nothing")]);
+        assert!(matches!(missing.as_slice(), [one] if one.contains("`no-such-tool-here`")), "{missing:?}");
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::controller;
-use super::network::inside;
+use super::network::reaching;
 use super::progress::Step;
 use super::state::Layout;
 use super::tool::Tool;
@@ -33,13 +33,14 @@ pub type ServerModes = BTreeMap<String, Option<String>>;
 
 /// Asks every member of the ensemble for its mode.
 pub(super) async fn ensemble(layout: &Layout, topology: &Topology) -> ServerModes {
-    let asked =
-        topology.with_role(Role::ZooKeeper).map(|host| async { (host.name.clone(), mode_of(layout, host).await) });
+    let asked = topology
+        .with_role(Role::ZooKeeper)
+        .map(|host| async { (host.name.clone(), mode_of(layout, topology, host).await) });
     futures::future::join_all(asked).await.into_iter().collect()
 }
 
-async fn mode_of(layout: &Layout, host: &HostSpec) -> Option<String> {
-    let answer = four_letter_word(layout, host, "srvr").await?;
+async fn mode_of(layout: &Layout, topology: &Topology, host: &HostSpec) -> Option<String> {
+    let answer = four_letter_word(layout, topology, host, "srvr").await?;
     answer.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
 }
 
@@ -53,7 +54,7 @@ pub(super) async fn wait_for_old_session(layout: &Layout, topology: &Topology, s
     }
     let deadline = tokio::time::Instant::now() + OLD_SESSION_LIMIT;
     while tokio::time::Instant::now() < deadline {
-        let asked = topology.with_role(Role::ZooKeeper).map(|host| four_letter_word(layout, host, "dump"));
+        let asked = topology.with_role(Role::ZooKeeper).map(|host| four_letter_word(layout, topology, host, "dump"));
         let answers = futures::future::join_all(asked).await;
         // An ensemble that does not answer keeps no broker from booting; the broker itself waits for it then.
         if !answers.iter().flatten().any(|dump| has_session(dump, spec.id)) {
@@ -69,9 +70,9 @@ fn has_session(dump: &str, broker: u32) -> bool {
     dump.lines().any(|line| line.trim() == node)
 }
 
-async fn four_letter_word(layout: &Layout, host: &HostSpec, word: &str) -> Option<String> {
+async fn four_letter_word(layout: &Layout, topology: &Topology, host: &HostSpec, word: &str) -> Option<String> {
     let script = format!("exec 3<>/dev/tcp/{}/2181 && printf {word} >&3 && cat <&3", host.address);
-    let answer = inside(layout, "bash").args(["-c", &script]).limit(ANSWER_LIMIT).output().await.ok()?;
+    let answer = reaching(layout, topology, "bash").args(["-c", &script]).limit(ANSWER_LIMIT).output().await.ok()?;
     answer.status.success().then_some(answer.stdout)
 }
 
@@ -164,8 +165,10 @@ pub(super) async fn metadata(layout: &Layout, topology: &Topology) -> Result<Clu
     let bootstrap: Vec<String> = topology.brokers().map(|host| format!("{}:9092", host.address)).collect();
     let seconds = ANSWER_LIMIT.as_secs().to_string();
     // With the lab's names, because brokers advertise themselves by name.
-    let kcat = Tool::new("nsenter").args(controller::arguments(layout, &[])).arg("kcat");
-    let asked = kcat.args(["-b", &bootstrap.join(","), "-L", "-J", "-m", &seconds]);
+    let mut command = controller::prefix(layout, topology, &[]);
+    command.push("kcat".to_owned());
+    let kcat = command.split_first().context("a command line begins with a program")?;
+    let asked = Tool::new(kcat.0).args(kcat.1).args(["-b", &bootstrap.join(","), "-L", "-J", "-m", &seconds]);
     let answer = asked.limit(ANSWER_LIMIT * 2).run().await?.stdout;
     serde_json::from_str(&answer).context("failed to understand what `kcat -L -J` said")
 }

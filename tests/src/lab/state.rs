@@ -3,7 +3,8 @@
 //! ```text
 //! STATE/state.json          this record: written before anything is made, so a crashed `up` can be taken down
 //! STATE/hosts               names and addresses, as /etc/hosts of the controller and of every host
-//! STATE/hosts.d/HOST/       upper and work folder of the overlay, start script, pid file
+//! STATE/hosts.d/HOST/       upper and work folder of the overlay, start script, pid file; of a host that is plain
+//!                           processes, its folder `root` and the pid file of its supervisord
 //! STATE/logs/HOST/          the host's /var/log;  STATE/logs/HOST.console is its boot console
 //! STATE/fleet/              the fleet directory: inventory, and the CA once agents are installed
 //! ```
@@ -21,6 +22,9 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::topology::{Topology, check_lab_name};
+
+/// The same for a user who is not root, below the home directory, as the XDG base directories have it.
+const USER_STATE_ROOT: &str = ".local/state/kfleet-lab";
 
 /// Where labs live unless `KFLEET_LAB_STATE` says otherwise. Not the build tree: an overlay's upper folder can not be
 /// on another overlay, which a checkout inside a container often is.
@@ -46,7 +50,7 @@ impl Layout {
     /// The name is not usable as a folder name.
     pub fn of(name: &str) -> Result<Self> {
         check_lab_name(name)?;
-        let root = std::env::var_os("KFLEET_LAB_STATE").map_or_else(|| PathBuf::from(STATE_ROOT), PathBuf::from);
+        let root = std::env::var_os("KFLEET_LAB_STATE").map_or_else(default_root, PathBuf::from);
         ensure!(root.is_absolute(), "KFLEET_LAB_STATE={} is not an absolute path", root.display());
         Ok(Self { name: name.to_owned(), dir: root.join(name) })
     }
@@ -94,6 +98,13 @@ impl Layout {
     }
 }
 
+fn default_root() -> PathBuf {
+    match std::env::var_os("HOME") {
+        Some(home) if !nix::unistd::geteuid().is_root() => PathBuf::from(home).join(USER_STATE_ROOT),
+        Some(_) | None => PathBuf::from(STATE_ROOT),
+    }
+}
+
 /// What a lab has made or was about to make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,8 +116,8 @@ pub struct State {
     pub topology: Topology,
     /// Whether Kafka and ZooKeeper are wanted on the hosts.
     pub services: bool,
-    /// The base image that the hosts' overlays stand on.
-    pub(super) base: PathBuf,
+    /// The base image that the hosts' overlays stand on, where the hosts boot.
+    pub(super) base: Option<PathBuf>,
     /// The folder of Kafka's jars, where services are wanted.
     pub(super) libs: Option<PathBuf>,
     /// Folders made under the cgroup hierarchies, one for each hierarchy.
@@ -118,7 +129,12 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn new(topology: Topology, services: bool, base: PathBuf, libs: Option<PathBuf>) -> Result<Self> {
+    pub(super) fn new(
+        topology: Topology,
+        services: bool,
+        base: Option<PathBuf>,
+        libs: Option<PathBuf>,
+    ) -> Result<Self> {
         Ok(Self {
             version: STATE_VERSION,
             boot_id: boot_id()?,
@@ -233,7 +249,7 @@ mod tests {
 
     fn sample() -> State {
         let topology = Topology::of(Kind::Zk, Subnet::for_name("x"));
-        State::new(topology, true, "/cache/base".into(), Some("/cache/libs".into())).unwrap()
+        State::new(topology, true, Some("/cache/base".into()), Some("/cache/libs".into())).unwrap()
     }
 
     #[test]

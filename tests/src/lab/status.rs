@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::machine::Machine;
 use super::state::{Layout, State};
-use super::topology::{HostSpec, Kind, Role};
+use super::station::Station;
+use super::topology::{HostSpec, Hosting, Kind, Role};
 use super::{network, services};
 
 /// A host that does not answer within this is shown as such; the status of the others does not wait longer.
@@ -22,6 +22,8 @@ pub struct Status {
     pub kind: Kind,
     /// The network the hosts share.
     pub subnet: String,
+    /// What the hosts are: `containers` or `processes`.
+    pub hosting: &'static str,
     /// Whether the lab's network is there.
     pub network: bool,
     /// Its hosts.
@@ -55,7 +57,10 @@ pub struct HostStatus {
 pub(super) async fn status(layout: &Layout) -> Result<Status> {
     let state = State::load(layout)?.with_context(|| format!("there is no lab {}", layout.name()))?;
     let topology = &state.topology;
-    let network = network::exists(layout);
+    let network = match topology.hosting() {
+        Hosting::Containers => network::exists(layout),
+        Hosting::Processes => true,
+    };
     let clusters = async {
         if !(network && state.services) {
             return (services::ServerModes::new(), None);
@@ -76,6 +81,10 @@ pub(super) async fn status(layout: &Layout) -> Result<Status> {
         name: layout.name().to_owned(),
         kind: topology.kind,
         subnet: topology.subnet.to_string(),
+        hosting: match topology.hosting() {
+            Hosting::Containers => "containers",
+            Hosting::Processes => "processes",
+        },
         network,
         hosts,
         partitions: state.partitions.clone(),
@@ -91,21 +100,20 @@ fn place_of(spec: &HostSpec, metadata: &services::ClusterMetadata) -> Option<Str
 }
 
 async fn host_status(layout: &Layout, state: &State, spec: &HostSpec) -> HostStatus {
-    let machine = Machine { layout, spec };
-    let on = machine.leader().is_some();
-    let unit = spec.role.unit().filter(|_| state.services && on);
-    let system = if on { first_line(&machine, &["systemctl", "is-system-running"]).await } else { None };
-    let unit = match unit {
-        Some(unit) => {
-            first_line(&machine, &["systemctl", "is-active", unit]).await.map(|active| (unit.to_owned(), active))
+    let station = Station::of(layout, &state.topology, spec);
+    let on = station.is_on();
+    let system = match &station {
+        Station::Booted(machine) if on => {
+            let answer = machine.exec(&["systemctl", "is-system-running"], ANSWER_LIMIT).await.ok();
+            answer.and_then(|answer| answer.stdout.lines().next().map(str::to_owned))
         }
+        Station::Plain(_) if on => Some("running".to_owned()),
+        Station::Booted(_) | Station::Plain(_) => None,
+    };
+    let unit = match spec.role.unit().filter(|_| state.services && on) {
+        Some(unit) => station.unit_state(unit, ANSWER_LIMIT).await.map(|active| (unit.to_owned(), active)),
         None => None,
     };
     let cut = state.cut.contains(&spec.name);
     HostStatus { name: spec.name.clone(), address: spec.address.to_string(), on, cut, system, unit, in_cluster: None }
-}
-
-async fn first_line(machine: &Machine<'_>, command: &[&str]) -> Option<String> {
-    let answer = machine.exec(command, ANSWER_LIMIT).await.ok()?.stdout;
-    answer.lines().next().map(str::to_owned)
 }

@@ -91,10 +91,21 @@ impl Role {
     }
 }
 
-/// One /24 of 198.18.0.0/15, the range that RFC 2544 keeps for benchmarks: it is nobody's real network.
+/// What a lab's hosts are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosting {
+    /// A booted container each, in a network of the lab's own.
+    Containers,
+    /// Plain processes of this machine: a folder and a loopback address each.
+    Processes,
+}
+
+/// One /24 of 198.18.0.0/15, the range that RFC 2544 keeps for benchmarks: it is nobody's real network. Or, for hosts
+/// that are plain processes, one of 127.0.0.0/16, which every machine has for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Subnet {
+    first: u8,
     second: u8,
     third: u8,
 }
@@ -105,15 +116,30 @@ impl Subnet {
     /// Labs live in network namespaces of their own, so two names with one subnet do no harm.
     pub fn for_name(name: &str) -> Self {
         if name == DEFAULT_NAME {
-            return Self { second: 18, third: 77 };
+            return Self { first: 198, second: 18, third: 77 };
         }
         let [.., high, low] = fnv1a(name.as_bytes()).to_be_bytes();
-        Self { second: 18 + (high & 1), third: low }
+        Self { first: 198, second: 18 + (high & 1), third: low }
+    }
+
+    /// The loopback addresses of a lab whose hosts are plain processes: 127.0.1.0/24 for the default name, one of
+    /// 127.0.2.0/24 to 127.0.255.0/24 for the others. Such labs share the machine's loopback, so these must differ.
+    pub fn loopback(name: &str) -> Self {
+        if name == DEFAULT_NAME {
+            return Self { first: 127, second: 0, third: 1 };
+        }
+        let [.., low] = fnv1a(name.as_bytes()).to_be_bytes();
+        Self { first: 127, second: 0, third: low.max(2) }
+    }
+
+    /// What hosts with such addresses are made of.
+    pub fn hosting(self) -> Hosting {
+        if self.first == 127 { Hosting::Processes } else { Hosting::Containers }
     }
 
     /// The address with this last byte.
     pub fn address(self, last: u8) -> Ipv4Addr {
-        Ipv4Addr::new(198, self.second, self.third, last)
+        Ipv4Addr::new(self.first, self.second, self.third, last)
     }
 
     /// The address of the bridge, at which the hosts see the controller.
@@ -134,9 +160,10 @@ impl FromStr for Subnet {
     fn from_str(text: &str) -> Result<Self> {
         if let Some(address) = text.strip_suffix("/24")
             && let Ok(address) = address.parse::<Ipv4Addr>()
-            && let [198, second @ (18 | 19), third, 0] = address.octets()
+            && let [first, second, third, 0] = address.octets()
+            && matches!((first, second, third), (198, 18 | 19, _) | (127, 0, 1..))
         {
-            return Ok(Self { second, third });
+            return Ok(Self { first, second, third });
         }
         bail!("subnet {text} is not a /24 of 198.18.0.0/15; write it as 198.18.N.0/24 or 198.19.N.0/24")
     }
@@ -199,6 +226,38 @@ impl Topology {
             Kind::Bare => {}
         }
         Self { kind, subnet, hosts }
+    }
+
+    /// The same hosts as plain processes on loopback addresses.
+    #[must_use]
+    pub fn on_loopback(mut self, name: &str) -> Self {
+        self.subnet = Subnet::loopback(name);
+        for host in &mut self.hosts {
+            let [.., last] = host.address.octets();
+            host.address = self.subnet.address(last);
+        }
+        self
+    }
+
+    /// What the hosts are made of.
+    pub fn hosting(&self) -> Hosting {
+        self.subnet.hosting()
+    }
+
+    /// How the hosts call each other: by name where they have a hosts file of their own, else by address.
+    pub(super) fn known_as(&self, host: &HostSpec) -> String {
+        match self.hosting() {
+            Hosting::Containers => host.name.clone(),
+            Hosting::Processes => host.address.to_string(),
+        }
+    }
+
+    /// Where a host's services listen: everywhere, unless everywhere is where the others listen too.
+    pub(super) fn listens_on(&self, host: &HostSpec) -> Ipv4Addr {
+        match self.hosting() {
+            Hosting::Containers => Ipv4Addr::UNSPECIFIED,
+            Hosting::Processes => host.address,
+        }
     }
 
     /// Hosts with these names and no service.
@@ -320,9 +379,25 @@ mod tests {
 
     #[test]
     fn a_subnet_outside_the_benchmark_range_is_refused() {
-        for text in ["10.0.0.0/24", "198.20.1.0/24", "198.18.1.0/16", "198.18.1.1/24", "198.18.1.0", ""] {
+        for text in ["10.0.0.0/24", "198.20.1.0/24", "198.18.1.0/16", "198.18.1.1/24", "198.18.1.0", "127.0.0.0/24", ""]
+        {
             assert!(text.parse::<Subnet>().is_err(), "{text} was accepted");
         }
+    }
+
+    #[test]
+    fn plain_processes_have_loopback_addresses_and_call_each_other_by_them() {
+        let lab = Topology::of(Kind::Zk, Subnet::for_name(DEFAULT_NAME)).on_loopback(DEFAULT_NAME);
+        assert_eq!(lab.hosting(), Hosting::Processes);
+        let broker = lab.host("kafka2").unwrap();
+        assert_eq!(broker.address, Ipv4Addr::new(127, 0, 1, 22));
+        assert_eq!((lab.known_as(broker), lab.listens_on(broker)), ("127.0.1.22".to_owned(), broker.address));
+        for name in ["kfleet-kraft", "kfleet-scenarios"] {
+            let subnet = Subnet::loopback(name);
+            assert_ne!(subnet, Subnet::loopback(DEFAULT_NAME));
+            assert_eq!(subnet.to_string().parse::<Subnet>().unwrap(), subnet);
+        }
+        assert_eq!(Subnet::for_name("kfleet-kraft").hosting(), Hosting::Containers);
     }
 
     #[test]

@@ -49,11 +49,8 @@ where
 
 /// SIGKILL of the agent: the command goes on under its shim, and the new agent finds it again.
 pub(crate) async fn agent_killed(stage: &Stage) -> Result<()> {
-    let seen = counted(stage, "kafka1", 12, async || {
-        stage.on("kafka1", &["systemctl", "kill", "--kill-who=main", "--signal=KILL", "kfleet-agent"]).await?;
-        Ok(())
-    })
-    .await?;
+    let seen =
+        counted(stage, "kafka1", 12, async || stage.lab.host("kafka1")?.signal("KILL", "kfleet-agent").await).await?;
     ensure!(of_kind(&seen, "host_reconnecting").next().is_some(), "the operator did not see the loss");
     ensure!(of_kind(&seen, "host_reconnected").next().is_some(), "the operator did not see the return");
     Ok(())

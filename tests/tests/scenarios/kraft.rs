@@ -13,14 +13,14 @@ const NODES: [&str; 3] = ["kraft1", "kraft2", "kraft3"];
 
 /// One stop a node, the quorum's leader last, and no record lost.
 pub(crate) async fn under_load() -> Result<()> {
-    let stage = Stage::of_lab(LAB, Kind::Kraft).await?;
+    let stage = Stage::of_lab(LAB, Kind::Kraft, false).await?;
     let outcome = rolled(&stage).await;
     stage.strike().await;
     outcome
 }
 
 async fn rolled(stage: &Stage) -> Result<()> {
-    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-kraft")?;
+    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-kraft").await?;
     roll::restart(stage, "kraft", &NODES, "kafka").await?;
     roll::nothing_lost(traffic).await
 }

@@ -49,7 +49,7 @@ pub(crate) async fn nothing_lost(traffic: Traffic) -> Result<()> {
 /// Both clusters, with a producer that writes with `acks=all`: one stop each, controller and leader last.
 pub(crate) async fn under_load(stage: &Stage) -> Result<()> {
     stage.lab.wait_whole(&Progress::terminal()).await?;
-    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-load")?;
+    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-load").await?;
     restart(stage, "zookeeper", &ENSEMBLE, "zookeeper").await?;
     restart(stage, "kafka", &BROKERS, "kafka").await?;
     nothing_lost(traffic).await
@@ -58,14 +58,12 @@ pub(crate) async fn under_load(stage: &Stage) -> Result<()> {
 /// RF 3, min ISR 2, one follower hangs: a second stop would refuse writes, so there is none.
 pub(crate) async fn follower_held_down(stage: &Stage) -> Result<()> {
     stage.lab.wait_whole(&Progress::terminal()).await?;
-    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-held")?;
-    // Until the topic is there and written to.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-held").await?;
     let held = follower(stage).await?;
     let before = stage.all_stops(&BROKERS, "kafka").await?;
-    stage.on(held, &["systemctl", "kill", "--signal=STOP", "kafka"]).await?;
+    stage.lab.host(held)?.signal("STOP", "kafka").await?;
     let outcome = roll_with_held(stage).await;
-    stage.on(held, &["systemctl", "kill", "--signal=CONT", "kafka"]).await?;
+    stage.lab.host(held)?.signal("CONT", "kafka").await?;
     let (ended, waited, hurt) = outcome?;
     expect_code(&ended, 5)?;
     let after = stage.all_stops(&BROKERS, "kafka").await?;

@@ -36,7 +36,7 @@ pub(crate) struct Ended {
 impl Stage {
     /// Brings the scenarios' lab up; the other answer says why it can not be.
     pub(crate) async fn set() -> Result<Self, String> {
-        match Self::of_lab(LAB, Kind::Zk).await {
+        match Self::of_lab(LAB, Kind::Zk, false).await {
             Ok(stage) => Ok(stage),
             Err(error) if error.downcast_ref::<CannotHost>().is_some() => Err(format!("skipped: {error:#}")),
             // A machine that can hold a lab and fails to is a failure, not a reason to skip.
@@ -45,13 +45,14 @@ impl Stage {
     }
 
     /// A stage of its own kind, for a scenario that strikes it itself.
-    pub(crate) async fn of_lab(name: &str, kind: Kind) -> Result<Self> {
+    pub(crate) async fn of_lab(name: &str, kind: Kind, processes: bool) -> Result<Self> {
         let programs = Programs::find(name)?;
         let options = UpOptions {
             name: name.to_owned(),
             topology: Topology::of(kind, Subnet::for_name(name)),
             services: true,
             agent: Some(programs.agent_source()),
+            processes,
         };
         let lab = match Lab::up(&options, &Progress::terminal()).await {
             Ok(lab) => lab,
@@ -98,10 +99,7 @@ impl Stage {
 
     /// How often a unit was stopped on a host since the lab is up, by the host's own journal.
     pub(crate) async fn stops(&self, host: &str, unit: &str) -> Result<usize> {
-        let query = ["journalctl", "--unit", unit, "--output", "cat", "--no-pager"];
-        let journal = self.lab.host(host)?.exec(&query).await?;
-
-        Ok(journal.stdout.lines().filter(|line| line.starts_with("Stopped ")).count())
+        self.lab.host(host)?.stops(unit).await
     }
 
     /// The stops of a unit on several hosts.

@@ -5,9 +5,9 @@ use anyhow::{Context, Result, ensure};
 
 /// An agent that is down is unreachable within its deadline, and the others go on.
 pub(crate) async fn one_host_down(stage: &Stage) -> Result<()> {
-    stage.on("zk3", &["systemctl", "stop", "kfleet-agent"]).await?;
+    stage.lab.host("zk3")?.service("stop", "kfleet-agent").await?;
     let ended = stage.kfleet(&["exec", "all", "-m", "ping"]).await;
-    stage.on("zk3", &["systemctl", "start", "kfleet-agent"]).await?;
+    stage.lab.host("zk3")?.service("start", "kfleet-agent").await?;
     let ended = ended?;
     expect_code(&ended, 4)?;
     ensure!(ended.stdout.contains("zk3 | UNREACHABLE!"), "{}", ended.stdout);
