@@ -3,7 +3,9 @@
 //! Purpose: a file travels to a host once; a transfer that was cut goes on where it stopped; a name promises a content.
 //! Place in the flow: `service` fills it, modules copy from it.
 //! Shape: `cache/sha256/ab/ab12...` for whole files, `cache/partial/ab12...` for others. A file gets its place among the whole
-//! ones only after its hash was computed from what was received and it was synced.
+//! ones only after its hash was computed from what was received.
+//! A cached file is not synced: it is synced where it ends up, and the cache can be filled again. So this process trusts
+//! a whole file that it has hashed itself, on arrival or when it first meets it, for as long as nobody has changed it.
 //! Not here: where files end up on the host.
 
 use super::error::StateError;
@@ -13,7 +15,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -112,6 +114,23 @@ pub struct Cache {
     limit: u64,
     /// Which transfer of a file is the newest: a connection that died unnoticed must not keep its successor out.
     transfers: Mutex<HashMap<BlobId, u64>>,
+    /// The whole files whose content this process has hashed.
+    proven: Mutex<HashMap<BlobId, Stamp>>,
+}
+
+/// One state of one file: whoever writes to it changes the time of its inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &File) -> std::io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self { inode: meta.ino(), size: meta.len(), changed: (meta.ctime(), meta.ctime_nsec()) })
+    }
 }
 
 impl Cache {
@@ -123,7 +142,7 @@ impl Cache {
         let dir = state_dir.join("cache");
         files::make_private_dir(&dir.join("sha256"))?;
         files::make_private_dir(&dir.join("partial"))?;
-        Ok(Self { dir, limit, transfers: Mutex::default() })
+        Ok(Self { dir, limit, transfers: Mutex::default(), proven: Mutex::default() })
     }
 
     fn transfers(&self) -> MutexGuard<'_, HashMap<BlobId, u64>> {
@@ -138,13 +157,38 @@ impl Cache {
         self.dir.join("partial").join(&id.0)
     }
 
-    /// Where a whole file lies. Asking for it keeps it for a while.
+    fn proven(&self) -> MutexGuard<'_, HashMap<BlobId, Stamp>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a whole file lies that holds what its name says. Asking for it keeps it for a while.
     #[must_use]
     pub fn path(&self, sha256: &str) -> Option<PathBuf> {
-        let path = self.whole(&BlobId::new(sha256)?);
-        // Its time of change is its time of use; a file that can not be opened is not there.
-        File::open(&path).ok()?.set_modified(SystemTime::now()).ok()?;
+        let id = BlobId::new(sha256)?;
+        let path = self.whole(&id);
+        // A file that can not be opened or read is not there.
+        let mut file = File::open(&path).ok()?;
+        let stamp = Stamp::of(&file).ok()?;
+        if self.proven().get(&id) != Some(&stamp) {
+            let mut hash = Sha256::new();
+            hash_file(&mut file, &mut hash).ok()?;
+            if hex(&hash.finalize()) != id.0 {
+                tracing::warn!(path = %path.display(), "a cached file was damaged and is removed");
+                files::remove(&path).ok()?;
+                return None;
+            }
+        }
+        // Its time of modification is its time of use.
+        file.set_modified(SystemTime::now()).ok()?;
+        self.trust(&id, &file).ok()?;
         Some(path)
+    }
+
+    /// Remembers that a file has the right content as it is now.
+    fn trust(&self, id: &BlobId, file: &File) -> std::io::Result<()> {
+        let stamp = Stamp::of(file)?;
+        self.proven().insert(id.clone(), stamp);
+        Ok(())
     }
 
     /// How much of a file is there. Asking for it keeps it for a while.
@@ -289,12 +333,12 @@ impl Transfer {
             files::remove(&self.path).map_err(StateError::io("remove", &self.path))?;
             return Err(BlobError::Content { found, wanted: self.id.0 });
         }
-        self.file.sync_all().map_err(StateError::io("sync", &self.path))?;
         let place = self.cache.whole(&self.id);
         let folder = place.parent().unwrap_or(&self.cache.dir).to_owned();
         files::make_private_dir(&folder)?;
         std::fs::rename(&self.path, &place).map_err(StateError::io("put in place", &place))?;
-        files::sync_dir(&folder)?;
+        // After the rename, which changes the inode's time.
+        self.cache.trust(&self.id, &self.file).map_err(StateError::io("look at", &place))?;
         let mut transfers = self.cache.transfers();
         if transfers.get(&self.id) == Some(&self.number) {
             transfers.remove(&self.id);
@@ -379,6 +423,46 @@ mod tests {
         new.write(0, b"hello", crc32fast::hash(b"hello")).unwrap();
         new.finish().unwrap();
         assert_eq!(cache.have(&id), Have::Whole(5));
+    }
+
+    #[test]
+    fn a_file_that_was_damaged_is_not_there_and_can_be_sent_again() {
+        let content = b"what it says";
+        let id = id_of(content);
+        let put = |cache: &Arc<Cache>| {
+            let mut transfer = cache.receive(id.clone(), content.len() as u64).unwrap();
+            send(&mut transfer, content, 0, content.len()).unwrap();
+            transfer.finish().unwrap();
+        };
+        // By this process' eyes, and by those of one that finds the file: a crash may have left less than was written.
+        for fresh in [false, true] {
+            let (dir, first) = cache(1000);
+            put(&first);
+            assert!(first.path(&id.0).is_some());
+            std::fs::write(first.whole(&id), b"what it").unwrap();
+            let cache = if fresh { Arc::new(Cache::open(dir.path(), 1000).unwrap()) } else { first };
+            assert_eq!(cache.have(&id), Have::Part(0), "fresh: {fresh}");
+            assert_eq!(cache.path(&id.0), None);
+            put(&cache);
+            assert_eq!(cache.have(&id), Have::Whole(content.len() as u64));
+        }
+    }
+
+    #[test]
+    fn a_file_is_hashed_once_and_trusted_until_it_is_changed() {
+        let content = b"trusted";
+        let id = id_of(content);
+        let (dir, first) = cache(1000);
+        let mut transfer = first.receive(id.clone(), 7).unwrap();
+        send(&mut transfer, content, 0, 7).unwrap();
+        transfer.finish().unwrap();
+        for cache in [first, Arc::new(Cache::open(dir.path(), 1000).unwrap())] {
+            for _ in 0..3 {
+                let path = cache.path(&id.0).unwrap();
+                let stamp = Stamp::of(&File::open(path).unwrap()).unwrap();
+                assert_eq!(cache.proven().get(&id), Some(&stamp));
+            }
+        }
     }
 
     #[test]
