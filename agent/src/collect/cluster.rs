@@ -111,7 +111,7 @@ fn access(host: &dyn HostView, params: &Map) -> Result<KafkaAccess, CollectError
     let node = node.ok_or_else(|| {
         CollectError::Invalid(format!("neither {} nor meta.properties of its log.dirs has a node id", config.path))
     })?;
-    Ok(KafkaAccess::plaintext(config.listener(params.listener.as_deref())?.clone(), node))
+    config.access(host, &params, node)
 }
 
 fn deadline(host: &dyn HostView) -> Instant {

@@ -1,9 +1,10 @@
 //! What a broker's `server.properties` says of where it listens, who it is and where its data lies.
 
+use super::kafka_client::{self, Settings};
 use super::properties;
 use super::{CollectError, parse};
 use crate::host::HostView;
-use kfleet_kafka::Address;
+use kfleet_kafka::{Address, KafkaAccess};
 use kfleet_model::{BrokerId, Map};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub(super) struct KafkaParams {
     pub(super) config: Option<String>,
     pub(super) service: Option<String>,
     pub(super) listener: Option<String>,
+    pub(super) command_config: Option<String>,
     #[serde(rename = "kind")]
     pub(super) _kind: Option<String>,
     #[serde(rename = "host")]
@@ -43,6 +45,9 @@ pub(super) struct KafkaConfig {
     pub(super) node: Option<BrokerId>,
     pub(super) log_dirs: Vec<String>,
     listeners: Vec<Listener>,
+    /// The listener on which brokers call each other, where the file names one.
+    inter_broker: Option<String>,
+    all: BTreeMap<String, String>,
 }
 
 /// One listener of a broker.
@@ -51,6 +56,8 @@ struct Listener {
     name: String,
     protocol: String,
     address: Address,
+    /// The name that clients are told, which is the one that a certificate has.
+    advertised: Option<String>,
     /// Only controllers talk on it.
     controller: bool,
 }
@@ -77,41 +84,79 @@ impl KafkaConfig {
         };
         let log_dirs = get("log.dirs").or_else(|| get("log.dir")).unwrap_or(LOG_DIR);
         let log_dirs = log_dirs.split(',').map(|dir| dir.trim().to_owned()).filter(|dir| !dir.is_empty()).collect();
-        Ok(Self { path: path.to_owned(), node, log_dirs, listeners: listeners(path, &all)? })
+        let inter_broker = get("inter.broker.listener.name").or_else(|| get("security.inter.broker.protocol"));
+        let inter_broker = inter_broker.map(str::to_uppercase);
+        let listeners = listeners(path, &all)?;
+        Ok(Self { path: path.to_owned(), node, log_dirs, listeners, inter_broker, all })
     }
 
-    /// The address to ask, and over which protocol: the listener of the given name, else the first one that needs
-    /// no certificate or password.
-    pub(super) fn listener(&self, name: Option<&str>) -> Result<&Address, CollectError> {
+    /// The way in: over the listener of the given name, else over the one that needs least. A client file of the
+    /// operator's decides the protocol and brings what it needs; without one, the broker's own configuration does.
+    pub(super) fn access(
+        &self,
+        host: &dyn HostView,
+        params: &KafkaParams,
+        node: BrokerId,
+    ) -> Result<KafkaAccess, CollectError> {
+        let name = params.listener.as_deref();
+        let Some(path) = &params.command_config else {
+            let listener = self.listener(name, None)?;
+            let prefix = format!("listener.name.{}.", listener.name.to_lowercase());
+            let settings = Settings { path: &self.path, all: &self.all, prefix };
+            return kafka_client::access(host, &settings, &listener.protocol, listener.reached(), node);
+        };
+        let text = host.read(Path::new(path), LIMIT)?;
+        let text =
+            text.ok_or_else(|| CollectError::Invalid(format!("{path} does not exist (command_config names it)")))?;
+        let all = properties::parse(&String::from_utf8_lossy(&text));
+        let protocol = all.get("security.protocol").map_or("PLAINTEXT", |protocol| protocol.trim()).to_uppercase();
+        let listener = self.listener(name, Some(&protocol))?;
+        let settings = Settings { path, all: &all, prefix: String::new() };
+        kafka_client::access(host, &settings, &protocol, listener.reached(), node)
+    }
+
+    /// The listener to ask: the one of the given name; else the first one of the given protocol; else the first one that
+    /// needs no certificate or password, that of the brokers among themselves, or the first of all.
+    fn listener(&self, name: Option<&str>, protocol: Option<&str>) -> Result<&Listener, CollectError> {
         let names = || self.listeners.iter().map(|l| format!("{} ({})", l.name, l.protocol)).collect::<Vec<_>>();
         let found = match name {
             Some(name) => self.listeners.iter().find(|l| l.name.eq_ignore_ascii_case(name)),
             None => {
                 let brokers = || self.listeners.iter().filter(|l| !l.controller);
-                brokers().find(|l| l.protocol == "PLAINTEXT").or_else(|| brokers().next())
+                let own = |l: &&Listener| self.inter_broker.as_ref().is_some_and(|n| *n == l.name || *n == l.protocol);
+                match protocol {
+                    Some(protocol) => brokers().find(|l| l.protocol == protocol),
+                    None => brokers()
+                        .find(|l| l.protocol == "PLAINTEXT")
+                        .or_else(|| brokers().find(own))
+                        .or_else(|| brokers().next()),
+                }
             }
         };
-        let listener = found.ok_or_else(|| {
+        found.ok_or_else(|| {
             let names = names().join(", ");
-            CollectError::Invalid(match name {
-                Some(name) => format!("{} has no listener {name:?}, only {names}", self.path),
-                None => format!("{} has no listener that brokers answer on, only {names}", self.path),
+            CollectError::Invalid(match (name, protocol) {
+                (Some(name), _) => format!("{} has no listener {name:?}, only {names}", self.path),
+                (None, Some(protocol)) => format!("{} has no listener with {protocol}, only {names}", self.path),
+                (None, None) => format!("{} has no listener that brokers answer on, only {names}", self.path),
             })
-        })?;
-        if listener.protocol != "PLAINTEXT" {
-            return Err(CollectError::Invalid(format!(
-                "listener {} of {} speaks {}, and this agent asks brokers over PLAINTEXT only; add a PLAINTEXT listener \
-                 on 127.0.0.1, or name one with the parameter listener",
-                listener.name, self.path, listener.protocol
-            )));
-        }
-        Ok(&listener.address)
+        })
     }
 
     /// The first address that clients or other nodes use; whether it answers says whether the node is up.
     pub(super) fn any_address(&self) -> Option<&Address> {
         let first = self.listeners.iter().find(|l| !l.controller).or_else(|| self.listeners.first());
         first.map(|l| &l.address)
+    }
+}
+
+impl Listener {
+    /// Where it is asked. A certificate has the advertised name, so TLS calls the listener by that; it leads to this host.
+    fn reached(&self) -> Address {
+        match &self.advertised {
+            Some(host) if self.protocol.ends_with("SSL") => Address::new(host.clone(), self.address.port),
+            Some(_) | None => self.address.clone(),
+        }
     }
 }
 
@@ -126,6 +171,12 @@ fn listeners(path: &str, all: &BTreeMap<String, String>) -> Result<Vec<Listener>
         .filter_map(|pair| pair.split_once(':'))
         .map(|(name, protocol)| (name.trim().to_uppercase(), protocol.trim().to_uppercase()))
         .collect();
+    let advertised: BTreeMap<String, String> = list("advertised.listeners")
+        .iter()
+        .filter_map(|text| text.split_once("://"))
+        .filter_map(|(name, rest)| Some((name.to_uppercase(), rest.rsplit_once(':')?.0.to_owned())))
+        .filter(|(_, host)| !host.is_empty())
+        .collect();
     let mut found = Vec::new();
     for text in list("listeners") {
         let wrong =
@@ -138,6 +189,7 @@ fn listeners(path: &str, all: &BTreeMap<String, String>) -> Result<Vec<Listener>
             protocol: protocols.get(&name).cloned().unwrap_or_else(|| name.clone()),
             controller: controllers.iter().any(|controller| controller.eq_ignore_ascii_case(&name)),
             address: Address::new(local(host), port),
+            advertised: advertised.get(&name).cloned(),
             name,
         });
     }
@@ -146,7 +198,7 @@ fn listeners(path: &str, all: &BTreeMap<String, String>) -> Result<Vec<Listener>
         let port = all.get("port").and_then(|port| port.trim().parse().ok()).unwrap_or(PORT);
         let name = "PLAINTEXT".to_owned();
         let address = Address::new(local(host), port);
-        found.push(Listener { protocol: name.clone(), name, address, controller: false });
+        found.push(Listener { protocol: name.clone(), name, address, advertised: None, controller: false });
     }
     Ok(found)
 }
@@ -166,7 +218,7 @@ mod tests {
 
     fn listener(text: &str, name: Option<&str>) -> Result<String, String> {
         let config = KafkaConfig::parse("f", text).map_err(|error| error.to_string())?;
-        config.listener(name).map(ToString::to_string).map_err(|error| error.to_string())
+        config.listener(name, None).map(|found| found.reached().to_string()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -174,6 +226,9 @@ mod tests {
         let kraft = "process.roles=broker,controller\nlisteners=CONTROLLER://:9093,INTERNAL://10.0.0.1:9092\n\
                      controller.listener.names=CONTROLLER\n\
                      listener.security.protocol.map=CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT\n";
+        let secured = "listeners=CLIENTS://:9093,BROKERS://:9094\ninter.broker.listener.name=BROKERS\n\
+                       listener.security.protocol.map=CLIENTS:SASL_PLAINTEXT,BROKERS:SASL_SSL\n\
+                       advertised.listeners=CLIENTS://public:19093,BROKERS://kafka-1.example:9094\n";
         for (text, name, wanted) in [
             ("", None, "127.0.0.1:9092"),
             ("port=9999\nhost.name=kafka-1", None, "kafka-1:9999"),
@@ -181,6 +236,8 @@ mod tests {
             ("listeners=SSL://k:9093, PLAINTEXT://[::]:9092", None, "[::1]:9092"),
             (kraft, None, "10.0.0.1:9092"),
             (kraft, Some("controller"), "127.0.0.1:9093"),
+            (secured, None, "kafka-1.example:9094"),
+            (secured, Some("clients"), "127.0.0.1:9093"),
         ] {
             assert_eq!(listener(text, name).as_deref(), Ok(wanted), "{text}");
         }
@@ -188,8 +245,6 @@ mod tests {
 
     #[test]
     fn a_listener_that_can_not_be_asked_is_named() {
-        let error = listener("listeners=SSL://k:9093", None).unwrap_err();
-        assert!(error.starts_with("listener SSL of f speaks SSL"), "{error}");
         let error = listener("listeners=SSL://k:9093", Some("PLAIN")).unwrap_err();
         assert_eq!(error, "f has no listener \"PLAIN\", only SSL (SSL)");
         let error = listener("listeners=9092", None).unwrap_err();

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod facts;
+mod kafka_client;
 mod kafka_config;
 mod node;
 mod properties;

@@ -23,7 +23,17 @@ pub(super) fn kafka_params() -> Vec<ParamDoc> {
     vec![
         param("config", ParamKind::Path, "The broker's configuration file.").default("/etc/kafka/server.properties"),
         param("service", ParamKind::Str, "The broker's unit.").default("kafka"),
-        param("listener", ParamKind::Str, "The listener to ask; else the first one with PLAINTEXT."),
+        param(
+            "listener",
+            ParamKind::Str,
+            "The listener to ask; else the first one with PLAINTEXT, else that of the brokers among themselves.",
+        ),
+        param(
+            "command_config",
+            ParamKind::Path,
+            "A client's properties file on the host, as Kafka's own tools take one (security.protocol, sasl.jaas.config, \
+             ssl.truststore.location of type PEM, ...); without it the broker's own configuration says how brokers call it.",
+        ),
     ]
 }
 

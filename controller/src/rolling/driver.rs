@@ -315,8 +315,9 @@ impl<'r> Driver<'r> {
     /// Asks an agent beside a broker to give leadership back. A failure shows itself at the gate, which stays closed.
     async fn elect(&mut self, node: &Node, partitions: &BTreeSet<TopicPartition>) {
         // The module gives the broker on its host every partition that prefers it: those that the gate waits for.
+        let wanted = |key: &str| matches!(key, "config" | "command_config");
         let params: Map =
-            node.params.iter().filter(|(key, _)| *key == "config").map(|(k, v)| (k.clone(), v.clone())).collect();
+            node.params.iter().filter(|(key, _)| wanted(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
         let id = format!("{}-elect-{}-{}", self.run.id, node.host, uuid::Uuid::now_v7().simple());
         let Ok(op_id) = OpId::new(id) else { return };
         let op = Op {

@@ -74,7 +74,7 @@ pub(super) enum MemberError {
     },
 }
 
-/// What the inventory says of a host's node: role, unit and configuration file.
+/// What the inventory says of a host's node: role, unit, configuration file, and the client file that opens its listener.
 pub(super) fn node_of(run: &Run, host: &HostName) -> Result<Node, MemberError> {
     let var = |name: &str| run.host_text(host, name);
     let role = match var("kfleet_role").as_deref() {
@@ -93,6 +93,10 @@ pub(super) fn node_of(run: &Run, host: &HostName) -> Result<Node, MemberError> {
     params.insert("kind".to_owned(), kind.into());
     params.insert("service".to_owned(), service.unwrap_or_else(|| kind.to_owned()).into());
     params.insert("config".to_owned(), config.unwrap_or_else(|| default.to_owned()).into());
+    let command_config = if role == Role::ZooKeeper { None } else { var("kafka_command_config") };
+    if let Some(path) = command_config {
+        params.insert("command_config".to_owned(), path.into());
+    }
     Ok(Node { host: host.clone(), role, params })
 }
 

@@ -25,6 +25,7 @@ mod sasl;
 pub mod snapshot;
 #[cfg(test)]
 mod testing;
+mod tls;
 pub mod zookeeper;
 
 pub use access::{Address, AddressError, KafkaAccess};
@@ -32,6 +33,7 @@ pub use election::{Election, elect_preferred_leaders};
 pub use error::{Api, ErrorCode, KafkaError};
 pub use sasl::{SaslCredentials, SaslError, SaslMechanism};
 pub use snapshot::kafka_snapshot;
+pub use tls::{ClientTls, ClientTlsError};
 /// The clock that every deadline of this crate is measured with.
 pub use tokio::time::Instant;
 pub use zookeeper::{ZooKeeperAccess, ZooKeeperError, ZooKeeperFiles, zookeeper_server};
