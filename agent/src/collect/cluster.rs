@@ -2,6 +2,7 @@
 
 use super::{CollectError, kafka_config, zookeeper_config};
 use crate::host::HostView;
+use kfleet_kafka::acl::{AclBinding, Acls};
 use kfleet_kafka::{Election, Instant, KafkaAccess, ZooKeeperAccess};
 use kfleet_kafka::{elect_preferred_leaders, kafka_snapshot, zookeeper_server};
 use kfleet_model::snapshot::{ClusterSnapshot, KafkaSnapshot, PartitionState};
@@ -97,6 +98,33 @@ pub fn elect(
     let access = access(host, params)?;
     let deadline = deadline(host);
     Ok(Handle::try_current()?.block_on(elect_preferred_leaders(&access, partitions, deadline))?)
+}
+
+/// The cluster's access control lists, as the broker on this host knows them.
+///
+/// # Errors
+/// As [`cluster`].
+pub fn acls(host: &dyn HostView, params: &Map) -> Result<Acls, CollectError> {
+    let access = access(host, params)?;
+    Ok(Handle::try_current()?.block_on(kfleet_kafka::acl::acls(&access, deadline(host)))?)
+}
+
+/// Adds bindings to them.
+///
+/// # Errors
+/// As [`cluster`]; the binding that was refused is named.
+pub fn create_acls(host: &dyn HostView, params: &Map, bindings: &BTreeSet<AclBinding>) -> Result<(), CollectError> {
+    let access = access(host, params)?;
+    Ok(Handle::try_current()?.block_on(kfleet_kafka::acl::create_acls(&access, bindings, deadline(host)))?)
+}
+
+/// Takes bindings away from them.
+///
+/// # Errors
+/// As [`create_acls`].
+pub fn delete_acls(host: &dyn HostView, params: &Map, bindings: &BTreeSet<AclBinding>) -> Result<(), CollectError> {
+    let access = access(host, params)?;
+    Ok(Handle::try_current()?.block_on(kfleet_kafka::acl::delete_acls(&access, bindings, deadline(host)))?)
 }
 
 /// How to reach the broker on this host. A broker that was left to choose its id has it in `meta.properties`.

@@ -12,7 +12,7 @@ mod node;
 mod properties;
 mod zookeeper_config;
 
-pub use cluster::{AwayFromHome, away_from_home, cluster, elect};
+pub use cluster::{AwayFromHome, acls, away_from_home, cluster, create_acls, delete_acls, elect};
 pub use facts::facts;
 pub use node::node;
 

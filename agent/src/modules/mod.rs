@@ -15,6 +15,7 @@ mod contract;
 mod copy;
 mod file;
 mod group;
+mod kafka_acls;
 mod kafka_preferred_leaders;
 mod lineinfile;
 mod node_info;
@@ -47,6 +48,7 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &copy::Copy::TEMPLATE,
     &file::File,
     &group::Group,
+    &kafka_acls::KafkaAcls,
     &kafka_preferred_leaders::KafkaPreferredLeaders,
     &lineinfile::LineInFile,
     &node_info::NodeInfo,

@@ -39,6 +39,8 @@ impl ErrorCode {
     pub const NOT_CONTROLLER: Self = Self(41);
     /// The request does not fit this broker.
     pub const INVALID_REQUEST: Self = Self(42);
+    /// The cluster has no authorizer, so it has no access control lists.
+    pub const SECURITY_DISABLED: Self = Self(54);
     /// The leader has no listener of the name that was used for the request.
     pub const LISTENER_NOT_FOUND: Self = Self(72);
     /// The preferred leader is not in the ISR or not alive.

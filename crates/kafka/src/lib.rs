@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`snapshot`] | one broker's view of its cluster, as the model's `KafkaSnapshot` |
 //! | [`election`] | preferred leaders put back in their place |
+//! | [`acl`] | access control lists, read and changed |
 //! | [`zookeeper`] | what one ZooKeeper server says of itself; what Kafka's brokers registered in its tree |
 //! | `records` (feature of that name) | a producer that numbers its records, and the proof that none was lost |
 //!
@@ -15,6 +16,7 @@
 //! speaks PLAIN and SCRAM, not GSSAPI (Kerberos) and OAUTHBEARER.
 
 mod access;
+pub mod acl;
 mod connection;
 pub mod election;
 mod error;
