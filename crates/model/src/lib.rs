@@ -2,7 +2,8 @@
 //!
 //! Purpose: the types that every other room uses: ids, operations, changes, events, results, cluster
 //! snapshots, the reasons of a rolling decision, and the documentation of modules.
-//! Place in the flow: everything is made of these; nothing here does anything.
+//! Place in the flow: everything is made of these; nothing here does anything. [`stop`] is the one calculation, because
+//! the roll and the agent must never differ in it.
 //! Not here: input or output of any kind, wire formats (see `kfleet-proto`), YAML (see `kfleet-playbook`).
 
 pub mod change;
@@ -15,6 +16,7 @@ pub mod op;
 pub mod reason;
 pub mod result;
 pub mod snapshot;
+pub mod stop;
 
 pub use change::Change;
 pub use class::Class;

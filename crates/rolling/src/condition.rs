@@ -14,8 +14,8 @@
 
 use crate::observation::{Member, NodeView, Observation, Role};
 use crate::policy::Policy;
-use crate::quorum;
 use kfleet_model::snapshot::{KafkaMode, KafkaSnapshot};
+use kfleet_model::stop::quorum;
 use kfleet_model::{BrokerId, NodeReading};
 
 /// The condition of a node.
@@ -120,7 +120,7 @@ pub(crate) fn kafka(
     };
     let out_of_step = || {
         views.iter().find_map(|view| match &view.mode {
-            KafkaMode::Kraft { quorum } => quorum::out_of_step(quorum, id, policy),
+            KafkaMode::Kraft { quorum } => quorum::out_of_step(quorum, id, policy.quorum_fetch_timeout()),
             KafkaMode::ZooKeeper { .. } => None,
         })
     };

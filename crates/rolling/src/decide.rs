@@ -6,11 +6,11 @@
 use crate::gate::Gate;
 use crate::kafka;
 use crate::observation::{Observation, Roll};
-use crate::partition::size;
 use crate::policy::Policy;
-use crate::probe::never_passes;
 use crate::progress::{Entered, Progress};
 use crate::zookeeper;
+use kfleet_model::stop::never_passes;
+use kfleet_model::stop::partition::size;
 use kfleet_model::{BrokerId, HostName, Reason};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -10,13 +10,13 @@
 use crate::condition::{self, Condition};
 use crate::decide::{Place, seen_by};
 use crate::observation::{Member, Observation, Role, Roll};
-use crate::partition::{listed, staying};
 use crate::policy::Policy;
 use crate::probe::{Weighed, weigh};
 use crate::progress::{Entered, NodeProgress, Picture, ProcessId, Progress};
-use crate::quorum;
 use crate::views::{Agreed, agree, outside, standing, whole};
 use kfleet_model::snapshot::KafkaSnapshot;
+use kfleet_model::stop::partition::{in_sync, is_offline, listed, staying};
+use kfleet_model::stop::quorum;
 use kfleet_model::{BrokerId, Reason, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -109,7 +109,7 @@ pub(crate) fn before(
     reasons.extend(identity(roll, observation, &agreed, candidate));
     reasons.extend(members(roll, &conditions, &waiting, candidate));
     reasons.extend(cluster(&agreed, &waiting));
-    let quorum = match quorum::margin(agreed.quorums(), candidate, policy) {
+    let quorum = match quorum::margin(agreed.quorums(), candidate, policy.quorum_fetch_timeout()) {
         Ok(evidence) => evidence,
         Err(reason) => {
             reasons.push(reason);
@@ -217,13 +217,13 @@ fn cluster(agreed: &Agreed<'_>, waiting: &BTreeSet<BrokerId>) -> Vec<Reason> {
     push(
         agreed.union(|view, _, state| {
             // The last in-sync replica is kept in the ISR when its broker dies, so it tells whose return is needed.
-            crate::partition::is_offline(view, state) && (state.isr.is_empty() || !state.isr.is_subset(waiting))
+            is_offline(view, state) && (state.isr.is_empty() || !state.isr.is_subset(waiting))
         }),
         |partitions, count| Reason::Offline { partitions, count },
     );
     push(
         agreed.union(|view, _, state| {
-            let isr = crate::partition::in_sync(view, state);
+            let isr = in_sync(view, state);
             staying(state).iter().any(|id| !isr.contains(id) && !waiting.contains(id))
         }),
         |partitions, count| Reason::UnderReplicated { partitions, count },

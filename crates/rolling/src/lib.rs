@@ -24,11 +24,9 @@ pub mod decide;
 pub mod gate;
 pub mod kafka;
 pub mod observation;
-pub mod partition;
 pub mod policy;
 pub mod probe;
 pub mod progress;
-pub mod quorum;
 pub mod recovery;
 pub mod views;
 pub mod zookeeper;
@@ -45,6 +43,5 @@ pub use decide::{Course, Decision, Place, Proceed, before_stop, course, decide, 
 pub use gate::Gate;
 pub use observation::{Member, NodeView, Observation, Role, Roll, RollError, View};
 pub use policy::{Policy, PolicyError};
-pub use probe::probe;
 pub use progress::{Entered, NodeProgress, Picture, ProcessId, Progress, ProgressError};
 pub use recovery::{Action, Check, Expect, GateState, Movement, Recovery};

@@ -155,6 +155,12 @@ impl Policy {
         })
     }
 
+    /// How far a voter may be behind.
+    #[must_use]
+    pub fn quorum_fetch_timeout(&self) -> Duration {
+        Duration::from_secs(self.quorum_fetch_timeout_s)
+    }
+
     /// The pause between two checks.
     #[must_use]
     pub fn check_interval(&self) -> Duration {

@@ -4,10 +4,11 @@
 
 use crate::observation::Role;
 use crate::policy::Policy;
-use crate::probe::{Ruling, probe, rule};
+use crate::probe::{Ruling, rule};
 use crate::sim::{Cluster, DeathAt, End, Fault, Outcome, SimKafka, SimTopic, SimZooKeeper, run};
 use kfleet_model::BrokerId;
 use kfleet_model::snapshot::{Broker, KafkaMode, KafkaSnapshot, PartitionState, Topic};
+use kfleet_model::stop::probe;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 

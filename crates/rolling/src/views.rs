@@ -6,9 +6,9 @@
 //! stand against that.
 
 use crate::observation::Observation;
-use crate::partition::{is_offline, is_under_min_isr, is_under_replicated, size, staying};
 use crate::policy::Policy;
 use kfleet_model::snapshot::{KafkaMode, KafkaSnapshot, PartitionState, Quorum, Topic};
+use kfleet_model::stop::partition::{is_offline, is_under_min_isr, is_under_replicated, size, staying};
 use kfleet_model::{BrokerId, Reason, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -7,10 +7,10 @@
 use crate::condition::{Condition, condition};
 use crate::decide::{Place, seen_by};
 use crate::observation::{Observation, Roll};
-use crate::partition::size;
 use crate::policy::Policy;
 use crate::progress::{Entered, NodeProgress, Picture, ProcessId, Progress};
 use kfleet_model::snapshot::{ZooKeeperRole, ZooKeeperServer, ZooKeeperState};
+use kfleet_model::stop::partition::size;
 use kfleet_model::{BrokerId, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 

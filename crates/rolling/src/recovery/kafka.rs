@@ -2,10 +2,11 @@
 
 use super::{Answer, Seen};
 use crate::observation::Role;
-use crate::partition::{listed, staying};
 use crate::progress::Picture;
 use crate::views::{Agreed, agree, standing};
 use kfleet_model::snapshot::KafkaMode;
+use kfleet_model::stop::partition::{listed, staying};
+use kfleet_model::stop::{partition, quorum};
 use kfleet_model::{BrokerId, Reason, TopicPartition};
 use std::collections::BTreeSet;
 
@@ -62,7 +63,7 @@ pub(super) fn quorum(node: BrokerId, seen: &Seen<'_>) -> Answer {
     if let Some(reason) = starting(node, seen) {
         return Answer::closed(reason);
     }
-    match agreed.quorums().find_map(|quorum| crate::quorum::out_of_step(quorum, node, seen.policy)) {
+    match agreed.quorums().find_map(|quorum| quorum::out_of_step(quorum, node, seen.policy.quorum_fetch_timeout())) {
         Some(why) => Answer::closed(Reason::NotRestarted { node, why }),
         None => Answer::Open(format!("in step with the metadata quorum, led by node {leader}")),
     }
@@ -75,9 +76,8 @@ pub(super) fn in_sync(node: BrokerId, before: &Picture, seen: &Seen<'_>) -> Answ
         Err(closed) => return closed,
     };
     let hosted = agreed.hosted(node);
-    let behind = agreed.union(|view, _, state| {
-        staying(state).contains(&node) && !crate::partition::in_sync(view, state).contains(&node)
-    });
+    let behind = agreed
+        .union(|view, _, state| staying(state).contains(&node) && !partition::in_sync(view, state).contains(&node));
     let mut reasons = Vec::new();
     let mut push = |set: &BTreeSet<TopicPartition>, make: &dyn Fn(Vec<TopicPartition>, u32) -> Reason| {
         if !set.is_empty() {

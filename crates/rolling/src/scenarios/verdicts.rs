@@ -1,9 +1,10 @@
 //! The probe: one case for each verdict and each ruling on it.
 
 use crate::policy::Policy;
-use crate::probe::{Ruling, never_passes, probe, rule};
+use crate::probe::{Ruling, rule};
 use kfleet_model::BrokerId;
 use kfleet_model::snapshot::{Broker, KafkaMode, KafkaSnapshot, PartitionState, Topic};
+use kfleet_model::stop::{never_passes, probe};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One partition in a cluster of the registered brokers.

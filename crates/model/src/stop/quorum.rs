@@ -1,9 +1,9 @@
 //! The KRaft metadata quorum: whether it keeps its majority without a node (ops 2.4).
 
-use crate::partition::size;
-use crate::policy::Policy;
-use kfleet_model::snapshot::Quorum;
-use kfleet_model::{BrokerId, Reason};
+use super::partition::size;
+use crate::snapshot::Quorum;
+use crate::{BrokerId, Reason};
+use std::time::Duration;
 
 /// How many voters other than the candidate must be in step: more than a bare majority, so that the quorum also bears
 /// one that the leader has not missed yet. None when the rule is another one.
@@ -17,14 +17,14 @@ pub fn needed(voters: u32) -> Option<u32> {
 /// A member is in step when it leads, or when the leader saw it caught up within the fetch timeout; both times are the
 /// leader's own.
 #[must_use]
-pub fn out_of_step(quorum: &Quorum, id: BrokerId, policy: &Policy) -> Option<String> {
+pub fn out_of_step(quorum: &Quorum, id: BrokerId, fetch_timeout: Duration) -> Option<String> {
     if quorum.leader == Some(id) {
         return None;
     }
     let Some(progress) = quorum.voters.get(&id).or_else(|| quorum.observers.get(&id)) else {
         return Some("the metadata quorum does not know it".to_owned());
     };
-    let limit = i64::try_from(policy.quorum_fetch_timeout_s.saturating_mul(1000)).unwrap_or(i64::MAX);
+    let limit = i64::try_from(fetch_timeout.as_millis()).unwrap_or(i64::MAX);
     match progress.behind_ms {
         Some(behind) if behind < limit => None,
         Some(behind) => {
@@ -42,7 +42,7 @@ pub fn out_of_step(quorum: &Quorum, id: BrokerId, policy: &Policy) -> Option<Str
 pub fn margin<'a>(
     quorums: impl IntoIterator<Item = &'a Quorum>,
     candidate: BrokerId,
-    policy: &Policy,
+    fetch_timeout: Duration,
 ) -> Result<Option<String>, Reason> {
     let quorums: Vec<&Quorum> = quorums.into_iter().collect();
     let Some(first) = quorums.first() else { return Ok(None) };
@@ -53,7 +53,7 @@ pub fn margin<'a>(
         return Ok(Some(format!("node {candidate} is no voter of the metadata quorum")));
     }
     let others = first.voters.keys().filter(|id| **id != candidate);
-    let in_step = |id: &&BrokerId| quorums.iter().all(|quorum| out_of_step(quorum, **id, policy).is_none());
+    let in_step = |id: &&BrokerId| quorums.iter().all(|quorum| out_of_step(quorum, **id, fetch_timeout).is_none());
     let left = size(others.filter(in_step).count());
     let voters = size(first.voters.len());
     match (voters, needed(voters)) {
@@ -72,7 +72,9 @@ pub fn margin<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kfleet_model::snapshot::ReplicaProgress;
+    use crate::snapshot::ReplicaProgress;
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
 
     fn quorum(leader: Option<i32>, voters: &[(i32, Option<i64>)]) -> Quorum {
         Quorum {
@@ -103,19 +105,18 @@ mod tests {
             (vec![(1, now), (2, late)], 1, false),
             (vec![(1, now)], 1, true),
         ] {
-            let result = margin([&quorum(Some(1), &voters)], BrokerId(candidate), &Policy::default());
+            let result = margin([&quorum(Some(1), &voters)], BrokerId(candidate), TIMEOUT);
             assert_eq!(result.is_ok(), allowed, "{voters:?} without {candidate}: {result:?}");
         }
     }
 
     #[test]
     fn without_a_leader_nothing_is_stopped_and_the_worse_view_counts() {
-        let policy = Policy::default();
         let well = quorum(Some(1), &[(1, Some(0)), (2, Some(0)), (3, Some(0))]);
         let headless = quorum(None, &[(1, Some(0)), (2, Some(0)), (3, Some(0))]);
         let lagging = quorum(Some(1), &[(1, Some(0)), (2, Some(5000)), (3, Some(0))]);
-        assert_eq!(margin([&headless], BrokerId(3), &policy), Err(Reason::NoActiveController));
+        assert_eq!(margin([&headless], BrokerId(3), TIMEOUT), Err(Reason::NoActiveController));
         let margin_reason = Reason::QuorumMargin { candidate: BrokerId(3), left: 1, need: 2, voters: 3 };
-        assert_eq!(margin([&well, &lagging], BrokerId(3), &policy), Err(margin_reason));
+        assert_eq!(margin([&well, &lagging], BrokerId(3), TIMEOUT), Err(margin_reason));
     }
 }

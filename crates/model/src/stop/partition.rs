@@ -1,7 +1,7 @@
 //! The small facts about one partition on which every rule rests, in one place so that no two rules differ.
 
-use kfleet_model::snapshot::{KafkaSnapshot, PartitionState, Topic};
-use kfleet_model::{BrokerId, TopicPartition};
+use crate::snapshot::{KafkaSnapshot, PartitionState, Topic};
+use crate::{BrokerId, TopicPartition};
 use std::collections::BTreeSet;
 
 /// How many partitions a reason lists; the rest is counted.
