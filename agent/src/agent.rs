@@ -47,7 +47,7 @@ pub async fn serve(config: Config) -> Result<(), AgentError> {
     let cache = Arc::new(Cache::open(&config.state_dir, config.limits.cache_bytes)?);
     let limits = JournalLimits { min_free_bytes: config.limits.min_free_bytes, ..JournalLimits::default() };
     let journal = Arc::new(Journal::open(&config.state_dir, limits, &boot_id)?);
-    let ops = Ops::new(journal, cache.clone(), command_settings(&config), boot_id.clone());
+    let ops = Ops::new(journal, cache.clone(), command_settings(&config), config.guard.clone(), boot_id.clone());
     let about = About {
         incarnation: uuid::Uuid::now_v7().to_string(),
         boot_id,

@@ -29,6 +29,22 @@ pub struct Config {
     pub log: String,
     /// Bounds.
     pub limits: Limits,
+    /// What the agent does not do, whatever the controller says.
+    pub guard: Guard,
+}
+
+/// The guard rails. They are set on the host alone: nothing that a controller sends changes them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guard {
+    /// Nothing on the host is changed.
+    pub read_only: bool,
+    /// The host's Kafka or ZooKeeper node is not stopped while another node of its cluster is down.
+    pub node_stops: bool,
+    /// How long a stop waits for the cluster to be whole, in seconds, before it is refused.
+    pub patience_s: u64,
+    /// The node is not stopped when it was started less than so many seconds ago.
+    pub min_restart_interval_s: u64,
 }
 
 /// A service manager that the agent can speak to.
@@ -71,7 +87,15 @@ impl Default for Config {
             supervisord_socket: PathBuf::from("/var/run/supervisor.sock"),
             log: "info".to_owned(),
             limits: Limits::default(),
+            guard: Guard::default(),
         }
+    }
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        // A minute is what a small broker needs to be back in sync; longer waits belong to a roll. Chosen.
+        Self { read_only: false, node_stops: true, patience_s: 60, min_restart_interval_s: 0 }
     }
 }
 
@@ -130,9 +154,11 @@ pub enum ConfigError {
 }
 
 /// All keys, as written in the file.
-const KEYS: [&str; 7] = ["listen", "state_dir", "pki_dir", "service_manager", "supervisord_socket", "log", "limits"];
+const KEYS: [&str; 8] =
+    ["listen", "state_dir", "pki_dir", "service_manager", "supervisord_socket", "log", "limits", "guard"];
 const LIMIT_KEYS: [&str; 6] =
     ["output_bytes", "result_output_bytes", "cache_bytes", "spool_days", "spool_bytes", "min_free_bytes"];
+const GUARD_KEYS: [&str; 4] = ["read_only", "node_stops", "patience_s", "min_restart_interval_s"];
 
 impl Config {
     /// Reads a file.
@@ -153,8 +179,10 @@ impl Config {
             let nearest = nearest(key, known.iter().copied()).map(|name| format!("{prefix}{name}"));
             Some(ConfigError::Unknown { path: path.to_owned(), key: format!("{prefix}{key}"), nearest })
         };
-        let limits = table.get("limits").and_then(toml::Value::as_table);
-        let wrong = unknown(&table, &KEYS, "").or_else(|| unknown(limits?, &LIMIT_KEYS, "limits."));
+        let inner = |name: &str| table.get(name).and_then(toml::Value::as_table);
+        let wrong = unknown(&table, &KEYS, "")
+            .or_else(|| unknown(inner("limits")?, &LIMIT_KEYS, "limits."))
+            .or_else(|| unknown(inner("guard")?, &GUARD_KEYS, "guard."));
         if let Some(error) = wrong {
             return Err(error);
         }
@@ -192,7 +220,7 @@ mod tests {
     fn the_shipped_sample_is_the_default_with_every_key_in_it() {
         let sample = include_str!("../agent.toml");
         assert_eq!(parse(sample).unwrap(), Config::default());
-        for key in KEYS.iter().chain(&LIMIT_KEYS) {
+        for key in KEYS.iter().chain(&LIMIT_KEYS).chain(&GUARD_KEYS) {
             assert!(sample.contains(key), "{key} is not documented");
         }
         let uncommented: String = sample
@@ -208,6 +236,7 @@ mod tests {
             ("lisen = \"0.0.0.0:1\"", "there is no key 'lisen' (did you mean 'listen'?)"),
             ("[limits]\nspool_day = 3", "there is no key 'limits.spool_day' (did you mean 'limits.spool_days'?)"),
             ("quite_another = 1", "there is no key 'quite_another'"),
+            ("[guard]\nreadonly = true", "there is no key 'guard.readonly' (did you mean 'guard.read_only'?)"),
             ("listen = 5", "line 1"),
             ("listen =", "line 1"),
             ("state_dir = \"here\"", "state_dir must be an absolute path"),

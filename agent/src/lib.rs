@@ -11,6 +11,7 @@ pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod exit;
+mod guard;
 pub mod host;
 pub mod journal;
 pub mod modules;

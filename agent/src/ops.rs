@@ -29,10 +29,14 @@ pub use entry::{Cancel, Entry, Identity, Stop};
 pub use follow::{FollowError, Follower};
 pub use observe::ObserveError;
 
+use crate::config::Guard;
+use crate::guard::{self, By, GuardError};
+use crate::host::{HostError, HostView};
 use crate::journal::cache::Cache;
 use crate::journal::error::{StateError, chain};
 use crate::journal::spool::SpoolDir;
 use crate::journal::{EndKind, Finished, Journal, Known, files, record, spool};
+use crate::modules::UnitStop;
 use crate::runner;
 use kfleet_model::op::Lease;
 use kfleet_model::{Generation, Map, Op, OpEnd, OpId, RunId, TaskResult};
@@ -96,6 +100,7 @@ struct Core {
     journal: Arc<Journal>,
     cache: Arc<Cache>,
     settings: Arc<CommandSettings>,
+    guard: Guard,
     boot_id: String,
     table: Mutex<Table>,
     writing: Arc<Semaphore>,
@@ -112,11 +117,18 @@ impl Ops {
     /// # Panics
     /// Outside a tokio runtime.
     #[must_use]
-    pub fn new(journal: Arc<Journal>, cache: Arc<Cache>, settings: CommandSettings, boot_id: String) -> Self {
+    pub fn new(
+        journal: Arc<Journal>,
+        cache: Arc<Cache>,
+        settings: CommandSettings,
+        guard: Guard,
+        boot_id: String,
+    ) -> Self {
         let ops = Self(Arc::new(Core {
             journal,
             cache,
             settings: Arc::new(settings),
+            guard,
             boot_id,
             table: Mutex::default(),
             writing: Arc::new(Semaphore::new(1)),
@@ -261,8 +273,30 @@ impl Ops {
         entry.started();
         let context = Context::new(entry.clone(), op, self.0.settings.clone(), self.0.cache.clone());
         let context = Arc::new(context);
-        let before_apply = || self.accept(entry, op);
+        let before_apply = |host: &dyn HostView, stop: Option<&UnitStop>| {
+            self.guard(entry, op, host, stop)?;
+            self.accept(entry, op).map_err(|why| Box::new(OpEnd::Refused { why }))
+        };
         runner::run(op, &context, before_apply)
+    }
+
+    /// The host's own guard rails, before the first side effect.
+    fn guard(&self, entry: &Entry, op: &Op, host: &dyn HostView, stop: Option<&UnitStop>) -> Result<(), Box<OpEnd>> {
+        let refused = |error: GuardError| Box::new(OpEnd::Refused { why: chain(&error) });
+        if self.0.guard.read_only {
+            return Err(refused(GuardError::ReadOnly));
+        }
+        let by = if op.lease.is_some() { By::Roll } else { By::Hand };
+        match stop.map_or(Ok(()), |stop| guard::permit(host, stop, by, &self.0.guard)) {
+            Ok(()) => Ok(()),
+            Err(GuardError::Host(HostError::Stopped(what))) => Err(Box::new(match entry.stop_reason() {
+                Some(Stop::Cancelled) => OpEnd::Refused { why: format!("cancelled while it waited for {what}") },
+                Some(Stop::Deadline) | None => {
+                    OpEnd::Expired { why: format!("its deadline passed while it waited for {what}") }
+                }
+            })),
+            Err(error) => Err(refused(error)),
+        }
     }
 
     /// The rules that an op must pass before it begins.

@@ -5,11 +5,11 @@
 //! Place in the flow: called by `ops` on a blocking thread; the order observe -> diff -> apply is the contract's own.
 //! Not here: who may run when, the journal.
 
-use crate::host::{CommandEnd, HostError, RealHost};
+use crate::host::{CommandEnd, HostError, HostView, RealHost};
 use crate::journal::error::chain;
 use crate::journal::record::Accepted;
 use crate::journal::spool::Exit;
-use crate::modules::{AnyModule, Call, MODULES, ModuleError, command};
+use crate::modules::{AnyModule, Call, MODULES, ModuleError, UnitStop, command};
 use crate::ops::{Context, Stop};
 use kfleet_model::module::{CheckMode, ModuleDoc, nearest};
 use kfleet_model::{Map, Op, OpEnd, TaskResult, Value};
@@ -45,9 +45,13 @@ pub(crate) fn may_change(op: &Op) -> bool {
     !op.check && KNOWN.get(&op.module).is_some_and(|known| known.doc.check_mode != CheckMode::ReadOnly)
 }
 
-/// Runs an op. `before_apply` is called once, when something must be changed and before it is; its failure ends the op as
-/// refused.
-pub(crate) fn run(op: &Op, context: &Arc<Context>, mut before_apply: impl FnMut() -> Result<(), String>) -> OpEnd {
+/// Runs an op. `before_apply` is called once, when something must be changed and before it is, with the unit that will be
+/// stopped; its failure is the op's end.
+pub(crate) fn run(
+    op: &Op,
+    context: &Arc<Context>,
+    mut before_apply: impl FnMut(&dyn HostView, Option<&UnitStop>) -> Result<(), Box<OpEnd>>,
+) -> OpEnd {
     let Some(known) = KNOWN.get(&op.module) else {
         let hint = nearest(&op.module, KNOWN.keys().map(String::as_str));
         let hint = hint.map(|name| format!(" (did you mean '{name}'?)")).unwrap_or_default();
@@ -62,17 +66,17 @@ pub(crate) fn run(op: &Op, context: &Arc<Context>, mut before_apply: impl FnMut(
     };
     let host = RealHost::new(context.clone());
     let call = Call { params: &params, check: op.check, diff: op.diff };
-    let mut refused = None;
-    let mut hook = || {
-        before_apply().map_err(|why| {
-            refused = Some(why.clone());
-            ModuleError::Invalid(why)
+    let mut withheld = None;
+    let mut hook = |stop: Option<&UnitStop>| {
+        before_apply(&host, stop).map_err(|end| {
+            withheld = Some(end);
+            ModuleError::Stopped("its first side effect")
         })
     };
     // After a panic nothing of the module is used again, and the host it may have left half changed is reported so.
     let outcome = catch_unwind(AssertUnwindSafe(|| known.module.run(&host, call, &mut hook)));
-    match (outcome, refused, context.unknown()) {
-        (_, Some(why), _) => OpEnd::Refused { why },
+    match (outcome, withheld, context.unknown()) {
+        (_, Some(end), _) => *end,
         (_, None, Some(why)) => OpEnd::Unknown { why },
         (Ok(Ok(result)), None, None) => OpEnd::Done { result },
         (Ok(Err(error)), None, None) => failed(context, error),

@@ -187,6 +187,29 @@ async fn bad_ops_are_refused_with_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_read_only_host_is_looked_at_and_not_changed() {
+    let agent = Agent::start_with("[guard]\nread_only = true\n").await;
+    let mut client = agent.client().await;
+    let made = agent.dir.path().join("made");
+    let touch = json!({"cmd": format!("touch {}", made.display())});
+    for mut op in [
+        op("a", "ping", json!({})),
+        op("b", "file", json!({"path": agent.dir.path().to_str(), "state": "directory"})),
+        op("c", "file", json!({"path": made.to_str(), "state": "touch"})),
+    ] {
+        op.check = op.op_id.as_str() == "c";
+        let seen = run(&mut client, &op).await;
+        assert_eq!(seen.done().changed, op.check, "{}", op.module);
+    }
+    for op in [op("d", "command", touch), op("e", "file", json!({"path": made.to_str(), "state": "touch"}))] {
+        let seen = run(&mut client, &op).await;
+        let OpEnd::Refused { why } = seen.end() else { panic!("{:?}", seen.end()) };
+        assert!(why.contains("this host is read-only: guard.read_only is set"), "{why}");
+    }
+    assert!(!made.exists());
+}
+
+#[tokio::test]
 async fn a_command_runs_as_the_user_and_with_the_environment_that_were_asked_for() {
     if !nix::unistd::Uid::effective().is_root() {
         eprintln!("skipped: switching users needs root");

@@ -26,11 +26,7 @@ pub fn cluster(host: &dyn HostView, params: &Map) -> Result<ClusterSnapshot, Col
         None | Some("kafka") => Ok(ClusterSnapshot::Kafka(kafka(host, params)?)),
         Some("zookeeper") => {
             let (params, config) = zookeeper_config::read(host, params)?;
-            let name = match params.host {
-                Some(name) => name,
-                None => own_name(host)?,
-            };
-            let name = HostName::new(name).map_err(|error| CollectError::Invalid(error.to_string()))?;
+            let name = host_name(host, params.host)?;
             let access = ZooKeeperAccess { host: name, address: config.address, files: Some(config.files) };
             let deadline = deadline(host);
             let server = Handle::try_current()?.block_on(zookeeper_server(&access, deadline))?;
@@ -128,7 +124,7 @@ pub fn delete_acls(host: &dyn HostView, params: &Map, bindings: &BTreeSet<AclBin
 }
 
 /// How to reach the broker on this host. A broker that was left to choose its id has it in `meta.properties`.
-fn access(host: &dyn HostView, params: &Map) -> Result<KafkaAccess, CollectError> {
+pub(super) fn access(host: &dyn HostView, params: &Map) -> Result<KafkaAccess, CollectError> {
     let (params, config) = kafka_config::read(host, params)?;
     let mut node = config.node;
     for dir in &config.log_dirs {
@@ -146,9 +142,14 @@ fn deadline(host: &dyn HostView) -> Instant {
     Instant::now() + LIMIT.min(host.time_left())
 }
 
-fn own_name(host: &dyn HostView) -> Result<String, CollectError> {
-    let bytes = host.read(Path::new("/proc/sys/kernel/hostname"), 1024)?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+/// The name that the host has in an answer: the given one, else its own.
+pub(super) fn host_name(host: &dyn HostView, given: Option<String>) -> Result<HostName, CollectError> {
+    let own = || -> Result<String, CollectError> {
+        let bytes = host.read(Path::new("/proc/sys/kernel/hostname"), 1024)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    };
+    let name = given.map_or_else(own, Ok)?;
+    HostName::new(name).map_err(|error| CollectError::Invalid(error.to_string()))
 }
 
 #[cfg(test)]

@@ -10,11 +10,13 @@ mod kafka_client;
 mod kafka_config;
 mod node;
 mod properties;
+mod standing;
 mod zookeeper_config;
 
 pub use cluster::{AwayFromHome, acls, away_from_home, cluster, create_acls, delete_acls, elect};
 pub use facts::facts;
 pub use node::node;
+pub use standing::{is_node, standing};
 
 use crate::host::HostError;
 use kfleet_kafka::{KafkaError, ZooKeeperError};

@@ -69,6 +69,28 @@ pub(super) fn read(host: &dyn HostView, params: &Map) -> Result<(ZooKeeperParams
     Ok((params, ZooKeeperConfig { address, my_id: my_id.map(BrokerId), files }))
 }
 
+impl ZooKeeperConfig {
+    /// Where clients find the other servers of the ensemble, as this server's file has them: on the port of their own
+    /// line, else on the one that this server has itself.
+    pub(super) fn others(&self, own: BrokerId) -> Vec<(BrokerId, Address)> {
+        let all = properties::parse(&self.files.config);
+        let servers = all.iter().filter_map(|(key, line)| Some((key.strip_prefix("server.")?.parse().ok()?, line)));
+        let address = |line: &str| {
+            let (peers, client) = line.split_once(';').unwrap_or((line, ""));
+            // Of several addresses of one server the first will do.
+            let peer = peers.split('|').next().unwrap_or(peers).trim();
+            let host = match peer.strip_prefix('[') {
+                Some(rest) => rest.split(']').next()?,
+                None => peer.split(':').next()?,
+            };
+            let port = client.rsplit(':').next().and_then(|port| port.trim().parse().ok());
+            Some(Address::new(host, port.unwrap_or(self.address.port)))
+        };
+        let others = servers.map(|(id, line)| (BrokerId(id), address(line))).filter(|(id, _)| *id != own);
+        others.filter_map(|(id, address)| Some((id, address?))).collect()
+    }
+}
+
 /// `clientPort`, or what stands behind the semicolon of the server's own line.
 fn client_address(path: &str, text: &str, my_id: Option<i32>) -> Result<Address, CollectError> {
     let all = properties::parse(text);
@@ -90,6 +112,17 @@ fn client_address(path: &str, text: &str, my_id: Option<i32>) -> Result<Address,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_other_servers_are_found_where_their_clients_find_them() {
+        let config = "server.1=zk-1:2888:3888\nserver.2=10.0.0.2:2888:3888:observer;2185\n\
+                      server.3=[fd00::3]:2888:3888;0.0.0.0:2186\nserver.4=a:1:2|b:1:2\nserver.x=no";
+        let files = ZooKeeperFiles { config: config.into(), my_id: Some(1) };
+        let config = ZooKeeperConfig { address: Address::new("127.0.0.1", 2181), my_id: Some(BrokerId(1)), files };
+        let others: Vec<String> =
+            config.others(BrokerId(1)).iter().map(|(id, address)| format!("{id} {address}")).collect();
+        assert_eq!(others, ["2 10.0.0.2:2185", "3 [fd00::3]:2186", "4 a:2181"]);
+    }
 
     #[test]
     fn the_client_port_is_found_in_both_forms_of_the_file() {

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// When the fake clock begins.
 const START_MS: i64 = 1_700_000_000_000;
 
+/// How long the host is up then. Its units were started a second after it.
+const UPTIME: Duration = Duration::from_secs(1000);
+
 /// What a host is made of, as a case file writes it. Also a patch: what it names is added or replaced.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -589,6 +592,10 @@ impl HostView for FakeHost {
     fn time_left(&self) -> Duration {
         let state = self.state();
         Duration::from_millis(u64::try_from(state.deadline_ms - state.clock_ms).unwrap_or(0))
+    }
+
+    fn uptime(&self) -> Duration {
+        UPTIME + Duration::from_millis(u64::try_from(self.state().clock_ms - START_MS).unwrap())
     }
 
     fn unix_ms(&self) -> i64 {

@@ -255,6 +255,14 @@ pub struct Unit {
     pub needs_reload: bool,
 }
 
+impl Unit {
+    /// How long ago its main process was started.
+    #[must_use]
+    pub fn age(&self, uptime: Duration) -> Duration {
+        uptime.saturating_sub(Duration::from_micros(self.started_us))
+    }
+}
+
 /// What systemd shall do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnitAction {
@@ -466,6 +474,9 @@ pub trait HostView: Send + Sync {
 
     /// Milliseconds since 1970 by the host's clock.
     fn unix_ms(&self) -> i64;
+
+    /// The kernel's monotonic clock, which [`Unit::started_us`] is of.
+    fn uptime(&self) -> Duration;
 }
 
 /// Changing the host.

@@ -225,6 +225,12 @@ impl HostView for RealHost {
         self.context.time_left()
     }
 
+    fn uptime(&self) -> Duration {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+        // The clock is there on every Linux; of a time that is not known nothing is young.
+        now.map_or(Duration::MAX, Duration::from)
+    }
+
     fn unix_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

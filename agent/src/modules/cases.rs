@@ -52,6 +52,8 @@ struct Expect {
     facts: Map,
     /// A progress text.
     tells: Option<String>,
+    /// The unit that the guard rail hears of before anything is done.
+    stops: Option<String>,
     /// A second run has something to do again.
     #[serde(default)]
     again: bool,
@@ -64,21 +66,25 @@ struct Expect {
 struct Run {
     host: FakeHost,
     outcome: Result<TaskResult, ModuleError>,
+    /// The unit that it said it would stop.
+    stops: Option<super::UnitStop>,
 }
 
 fn run(module: &dyn AnyModule, host: FakeHost, params: &Map, check: bool) -> Run {
     let called = Cell::new(0);
+    let mut stops = None;
     let outcome = {
-        let mut before = || {
+        let mut before = |stop: Option<&super::UnitStop>| {
             assert!(host.writes().is_empty() || called.get() > 0, "it wrote before it was let: {:?}", host.writes());
             called.set(called.get() + 1);
+            stops = stop.cloned();
             Ok(())
         };
         let outcome = module.run(&host, Call { params, check, diff: true }, &mut before);
         assert!(called.get() <= 1, "it asked {} times", called.get());
         outcome
     };
-    Run { host, outcome }
+    Run { host, outcome, stops }
 }
 
 fn cases() -> Vec<(PathBuf, Case)> {
@@ -164,6 +170,8 @@ fn compare(case: &Case, run: &Run) {
             }
         }
     }
+    let stops = run.stops.as_ref().map(|stop| &stop.unit.name);
+    assert_eq!(stops, expect.stops.as_ref(), "the unit that it stops");
     let files = run.host.files();
     for (path, wanted) in &expect.files {
         let got = files.get(path);
@@ -256,7 +264,7 @@ fn every_case_ends_as_it_says_in_check_mode_for_real_again_and_with_faults() {
 }
 
 fn run_again(module: &dyn AnyModule, done: Run, params: &Map) -> Result<TaskResult, ModuleError> {
-    module.run(&done.host, Call { params, check: false, diff: false }, &mut || Ok(()))
+    module.run(&done.host, Call { params, check: false, diff: false }, &mut |_| Ok(()))
 }
 
 #[test]

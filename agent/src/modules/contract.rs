@@ -8,7 +8,7 @@
 //! Not here: parsing of parameters (`kfleet_model::module`), the order of calls (`runner`).
 
 use crate::collect::CollectError;
-use crate::host::{Host, HostError, HostView};
+use crate::host::{Host, HostError, HostView, Unit};
 use kfleet_model::module::{ModuleDoc, text};
 use kfleet_model::{Change, Map, TaskResult, Value};
 use serde::de::DeserializeOwned;
@@ -50,6 +50,15 @@ impl From<CollectError> for ModuleError {
 /// What `apply` adds to the result, beside the changes: keys of the result that only doing it can tell.
 pub type Applied = Map;
 
+/// A unit that is about to be stopped, for the guard rail.
+#[derive(Debug, Clone)]
+pub struct UnitStop {
+    /// As it was found.
+    pub unit: Unit,
+    /// The operator says that an outage of its cluster is accepted.
+    pub allow_outage: bool,
+}
+
 /// One module. A unit struct implements it; `&'static dyn AnyModule` goes into the table.
 pub trait Module: Sync {
     /// The parameters after normalising: real names, real types. Must deny unknown fields.
@@ -71,6 +80,11 @@ pub trait Module: Sync {
     /// # Errors
     /// When what is wanted can not be reached from what was found (a directory where a file is wanted).
     fn diff(&self, params: &Self::Params, state: &Self::State) -> Result<Vec<Change>, ModuleError>;
+
+    /// The running unit that these changes stop, if they stop one. Pure.
+    fn stops(&self, _params: &Self::Params, _state: &Self::State, _changes: &[Change]) -> Option<UnitStop> {
+        None
+    }
 
     /// Does the changes. Called only with a list that is not empty and never in check mode.
     ///
@@ -120,7 +134,7 @@ pub trait AnyModule: Sync {
     /// Runs it once.
     ///
     /// `before_apply` is called exactly once, after the decision that something must be changed and before the
-    /// first side effect; its failure stops the module there.
+    /// first side effect, with the unit that will be stopped; its failure stops the module there.
     ///
     /// # Errors
     /// As the module's.
@@ -128,7 +142,7 @@ pub trait AnyModule: Sync {
         &self,
         host: &dyn Host,
         call: Call<'_>,
-        before_apply: &mut dyn FnMut() -> Result<(), ModuleError>,
+        before_apply: &mut dyn FnMut(Option<&UnitStop>) -> Result<(), ModuleError>,
     ) -> Result<TaskResult, ModuleError>;
 }
 
@@ -152,7 +166,7 @@ impl<M: Module> AnyModule for M {
         &self,
         host: &dyn Host,
         call: Call<'_>,
-        before_apply: &mut dyn FnMut() -> Result<(), ModuleError>,
+        before_apply: &mut dyn FnMut(Option<&UnitStop>) -> Result<(), ModuleError>,
     ) -> Result<TaskResult, ModuleError> {
         let params: M::Params = serde_json::from_value(Value::Object(call.params.clone()))
             .map_err(|error| ModuleError::Invalid(format!("bad parameters: {error}")))?;
@@ -170,7 +184,7 @@ impl<M: Module> AnyModule for M {
             if host.stopping() {
                 return Err(ModuleError::Stopped("its first side effect"));
             }
-            before_apply()?;
+            before_apply(self.stops(&params, &state, &changes).as_ref())?;
             let applied = self.apply(host, &params, &state, &changes)?;
             if self.proves(&params) {
                 let again = self.observe(view, &params)?;

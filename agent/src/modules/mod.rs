@@ -32,7 +32,7 @@ mod user;
 mod wait_for;
 
 pub use catalogue::{catalogue, catalogue_json, reference};
-pub use contract::{AnyModule, Applied, Call, Module, ModuleError};
+pub use contract::{AnyModule, Applied, Call, Module, ModuleError, UnitStop};
 pub(crate) use shared::paths::matches as shell_pattern;
 
 /// Every module. The order does not matter: the catalogue sorts by name.

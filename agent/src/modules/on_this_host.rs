@@ -16,7 +16,7 @@ fn run(name: &str, params: &Value, check: bool) -> Result<TaskResult, ModuleErro
     let module = MODULES.iter().find(|module| module.doc().name == name).unwrap();
     let params: Map = module.doc().normalise(params.as_object().unwrap(), |_| false).unwrap();
     let host = RealHost::new(Arc::new(TestContext::new()));
-    module.run(&host, Call { params: &params, check, diff: true }, &mut || Ok(()))
+    module.run(&host, Call { params: &params, check, diff: true }, &mut |_| Ok(()))
 }
 
 /// Makes a package of nothing, so that apt has work without a network.

@@ -5,7 +5,7 @@
 //! ends, with a progress line each second.
 //! Not here: unit files themselves (`template`, `copy`), the order of a rolling restart (the controller's).
 
-use super::{Applied, Module, ModuleError};
+use super::{Applied, Module, ModuleError, UnitStop};
 use crate::host::{FileKind, Host, HostView, Unit, UnitAction};
 use kfleet_model::module::{CheckMode, ModuleDoc, ParamKind, nearest, param, returns};
 use kfleet_model::{Change, Map, Value};
@@ -45,6 +45,8 @@ pub(super) struct Params {
     daemon_reload: bool,
     #[serde(default)]
     sleep: u64,
+    #[serde(default)]
+    allow_outage: bool,
     #[serde(default, rename = "scope")]
     _scope: Option<String>,
     #[serde(default, rename = "use")]
@@ -122,6 +124,13 @@ impl Module for Service {
                 "Have systemd read its unit files again first, when one is newer than what it has read.",
             )
             .aliases(&["daemon-reload"])
+            .default("false"),
+            param(
+                "allow_outage",
+                ParamKind::Bool,
+                "Stop or restart the host's Kafka or ZooKeeper node even while another node of its cluster is down, or \
+                 together with all others. Without it the agent waits for the cluster to be whole, and then refuses.",
+            )
             .default("false"),
         ];
         if self.name == "service" {
@@ -212,6 +221,14 @@ impl Module for Service {
             push("state", now.into(), wanted.into());
         }
         Ok(changes)
+    }
+
+    /// What does not run, or is on its way down already, is not stopped.
+    fn stops(&self, params: &Params, state: &Seen, changes: &[Change]) -> Option<UnitStop> {
+        let unit = state.unit.as_ref().filter(|unit| runs(unit))?;
+        let down = matches!(params.state, Some(State::Stopped | State::Restarted));
+        let stops = down && changes.iter().any(|change| change.property == "state");
+        stops.then(|| UnitStop { unit: unit.clone(), allow_outage: params.allow_outage })
     }
 
     fn apply(
