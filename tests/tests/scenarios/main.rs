@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "what a scenario saw is its output")]
 
 mod faults;
+mod guard;
 mod kraft;
 mod plain;
 mod roll;
@@ -43,6 +44,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("ctrl_c_stops_before_the_next_node_and_a_resume_stops_no_broker_twice", |s| Box::pin(roll::interrupted(s))),
     ("three_combined_kraft_nodes_roll_under_load_with_the_quorum_leader_last", |_s| Box::pin(kraft::under_load())),
     ("hosts_of_plain_processes_roll_under_load_and_come_back_from_a_power_cut", |_s| Box::pin(plain::under_load())),
+    ("with_one_broker_down_the_restart_of_another_is_refused_by_its_agent", |s| Box::pin(guard::second_broker(s))),
+    ("a_restart_of_all_nodes_at_once_has_never_two_of_a_cluster_down", |s| Box::pin(guard::all_at_once(s))),
     ("two_operators_can_not_roll_one_cluster", |s| Box::pin(roll::second_operator(s))),
 ];
 

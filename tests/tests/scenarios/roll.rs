@@ -7,8 +7,8 @@ use kfleet_tests::traffic::Traffic;
 use serde_json::Value;
 use std::time::Duration;
 
-const BROKERS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
-const ENSEMBLE: [&str; 3] = ["zk1", "zk2", "zk3"];
+pub(crate) const BROKERS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
+pub(crate) const ENSEMBLE: [&str; 3] = ["zk1", "zk2", "zk3"];
 
 fn rolled_hosts(events: &[Value]) -> Vec<&str> {
     of_kind(events, "roll_node_done").filter_map(|event| event["host"].as_str()).collect()
