@@ -135,7 +135,7 @@ impl Node<'_> {
             Ok(view) => {
                 let standing = Standing::Kafka(view);
                 let against = matches!(judge(&standing), Answer::Against(_));
-                Ok(if against { self.counted(standing) } else { standing })
+                Ok(if against { self.counted(&access, standing) } else { standing })
             }
             Err(error @ KafkaError::NotRegistered { .. }) => Ok(Standing::Adrift { why: format!("failed to {error}") }),
             Err(error) if matches!(&error, KafkaError::Connect { source, .. } if self.is_closed(source)?) => {
@@ -147,14 +147,14 @@ impl Node<'_> {
 
     /// A broker that was cut off keeps an old picture, in which others may be missed who are back since; what it says
     /// against its stop is void when the others do not count it any more. The gates of a roll permit just that restart.
-    fn counted(&self, standing: Standing) -> Standing {
+    fn counted(&self, access: &KafkaAccess, standing: Standing) -> Standing {
         let Standing::Kafka(view) = &standing else { return standing };
         let own = view.seen_by;
         let others = view.brokers.iter().filter(|(id, _)| **id != own).take(OTHERS);
         for (id, broker) in others {
             let Ok(port) = u16::try_from(broker.port) else { continue };
-            let access = KafkaAccess::plaintext(Address::new(broker.host.clone(), port), *id);
-            let other: Result<KafkaSnapshot, _> = self.runtime.block_on(kafka_snapshot(&access, self.deadline(OTHER)));
+            let other = access.to(Address::new(broker.host.clone(), port), *id);
+            let other: Result<KafkaSnapshot, _> = self.runtime.block_on(kafka_snapshot(&other, self.deadline(OTHER)));
             if other.is_ok_and(|other| !other.brokers.contains_key(&own)) {
                 return Standing::Adrift { why: format!("broker {id} does not count broker {own} any more") };
             }

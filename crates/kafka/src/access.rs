@@ -98,6 +98,12 @@ impl KafkaAccess {
         self
     }
 
+    /// The same way in to another broker of the cluster.
+    #[must_use]
+    pub fn to(&self, address: Address, node: BrokerId) -> Self {
+        Self { address, node, ..self.clone() }
+    }
+
     /// The broker's address.
     #[must_use]
     pub fn address(&self) -> &Address {

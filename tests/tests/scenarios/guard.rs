@@ -19,9 +19,7 @@ async fn pid(stage: &Stage, host: &str, unit: &str) -> Result<String> {
 /// is done. An operator who accepts an outage is obeyed.
 pub(crate) async fn second_broker(stage: &Stage) -> Result<()> {
     stage.lab.wait_whole(&Progress::terminal()).await?;
-    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-guard")?;
-    // Until the topic is there and written to.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-guard").await?;
     stage.on("kafka2", &["systemctl", "stop", "kafka"]).await?;
     let before = pid(stage, "kafka1", "kafka").await?;
     let begun = tokio::time::Instant::now();
@@ -58,8 +56,7 @@ pub(crate) async fn all_at_once(stage: &Stage) -> Result<()> {
     stage.lab.wait_whole(&Progress::terminal()).await?;
     one_after_another(stage, "zookeeper", &ENSEMBLE, "zookeeper").await?;
     stage.lab.wait_whole(&Progress::terminal()).await?;
-    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-at-once")?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    let traffic = Traffic::start(&stage.lab, &stage.programs.producer, &stage.bootstrap(), "scenario-at-once").await?;
     let (restarts, low) = {
         let restarts = one_after_another(stage, "kafka", &BROKERS, "kafka");
         tokio::pin!(restarts);

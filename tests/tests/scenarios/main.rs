@@ -28,6 +28,8 @@ type Scenario = for<'a> fn(&'a Stage) -> Pin<Box<dyn Future<Output = anyhow::Res
 const NEED_CONTAINERS: &[(&str, &str)] = &[
     ("a_second_run_changes_nothing_and_check_mode_writes_nothing", "it writes to the hosts' own /etc"),
     ("a_network_cut_of_30_s_is_told_as_reconnecting_and_loses_nothing", "it pulls a host's network cable"),
+    ("with_one_broker_down_the_restart_of_another_is_refused_by_its_agent", "it reads the hosts' systemd journals"),
+    ("a_restart_of_all_nodes_at_once_has_never_two_of_a_cluster_down", "it reads the hosts' systemd journals"),
 ];
 
 const SCENARIOS: &[(&str, Scenario)] = &[
