@@ -1,0 +1,47 @@
+#!/bin/sh
+# Writes crates/config/src/definitions/kafka.tsv anew, from the jars that Apache Kafka publishes on Maven Central.
+#
+#   tests/kafka-definitions/renew.sh [FOLDER]
+#
+# Needs `mvn` and a JDK 17 or later. The jars, some 700 MB for all releases, go to FOLDER (default: target/kafka-definitions) and
+# are kept there. A new release is one more word in VERSIONS: the newest bug-fix release of each minor one, oldest first.
+set -eu
+
+VERSIONS="2.8.2 3.0.2 3.1.2 3.2.3 3.3.2 3.4.1 3.5.2 3.6.2 3.7.2 3.8.1 3.9.1 4.0.1 4.1.1 4.2.0"
+
+here=$(cd "$(dirname "$0")" && pwd)
+table=$here/../../crates/config/src/definitions/kafka.tsv
+work=${1:-$here/../../target/kafka-definitions}
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
+
+dumps=""
+for version in $VERSIONS; do
+    folder=$work/$version
+    if [ ! -d "$folder/libs" ]; then
+        mkdir -p "$folder"
+        cat > "$folder/pom.xml" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>kfleet.definitions</groupId>
+  <artifactId>kafka-$version</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$version</version></dependency>
+  </dependencies>
+</project>
+POM
+        # Into another folder first: an interrupted download never counts.
+        (cd "$folder" && mvn -q -B -C -ntp dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=part)
+        mv "$folder/part" "$folder/libs"
+    fi
+    java -cp "$folder/libs/*" "$here/Definitions.java" dump > "$folder/keys.tsv"
+    dumps="$dumps ${version%.*}=$folder/keys.tsv"
+done
+
+# Word splitting is meant: one argument for each release.
+# shellcheck disable=SC2086
+java "$here/Definitions.java" merge $dumps > "$work/kafka.tsv"
+mv "$work/kafka.tsv" "$table"
+wc -l "$table"
