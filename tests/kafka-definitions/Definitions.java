@@ -1,10 +1,13 @@
 // Reads the configuration keys out of Kafka's own classes and writes them as a table.
 //
 // Purpose: the table of `crates/config` is what Kafka's published jars say, not what somebody remembers. `renew.sh` runs
-// `dump` once for each release with that release's jars as the class path, and `merge` once over all dumps.
+// `dump` once for each release with that release's jars as the class path, and `merge` once over all dumps. `judge` has
+// Kafka itself say which of the recorded cases it would start with; the rules of `crates/config` must say the same.
 // Only facts are taken: names, types, ranges, defaults, how a value is changed. The documentation texts stay in Kafka;
 // of them only "begins by saying that it is deprecated" is kept, as a flag.
 
+import java.lang.reflect.Field;
+import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -12,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Properties;
 import java.util.TreeMap;
 import java.util.regex.Pattern;
 
@@ -30,7 +34,9 @@ public final class Definitions {
         switch (args[0]) {
             case "dump" -> dump();
             case "merge" -> merge(List.of(args).subList(1, args.length));
-            default -> throw new IllegalArgumentException("dump, or merge VERSION=FILE...");
+            case "judge" -> judge(args[1], Path.of(args[2]), Definitions::startKafka);
+            case "judge-zookeeper" -> judge(args[1], Path.of(args[2]), Definitions::startZooKeeper);
+            default -> throw new IllegalArgumentException("dump, merge VERSION=FILE..., or judge[-zookeeper] VERSION FILE");
         }
     }
 
@@ -86,7 +92,21 @@ public final class Definitions {
         if (text.startsWith("[0.8.0, ") || text.startsWith("[3.0-IV1, ") || text.startsWith("[3.3-IV3, ")) {
             return "protocol-version";
         }
-        return VALID.matcher(text).matches() ? text : "-";
+        if (VALID.matcher(text).matches()) {
+            return text;
+        }
+        return refusesEmpty(validator) ? "non-empty list" : "-";
+    }
+
+    /** Since 4.2 lists without a list of words may refuse to be empty, and do not print it (KIP-1161). */
+    private static boolean refusesEmpty(Object validator) {
+        try {
+            Field allowed = validator.getClass().getDeclaredField("isEmptyAllowed");
+            allowed.setAccessible(true);
+            return !allowed.getBoolean(validator);
+        } catch (NullPointerException | ReflectiveOperationException other) {
+            return false;
+        }
     }
 
     /** `none` is a key that must be given, `null` one that may be left out; texts stand in quotes. */
@@ -100,6 +120,9 @@ public final class Definitions {
         }
         if (value instanceof List<?> list) {
             return quote(String.join(",", list.stream().map(String::valueOf).toList()));
+        }
+        if (value instanceof Class<?> type) {
+            return quote(type.getName());
         }
         return value instanceof Number || value instanceof Boolean ? value.toString() : quote(value.toString());
     }
@@ -121,6 +144,53 @@ public final class Definitions {
 
     private static Object field(Object of, String name) throws Exception {
         return of.getClass().getField(name).get(of);
+    }
+
+    private interface Start {
+        void with(Properties settings) throws Exception;
+    }
+
+    private static void startKafka(Properties settings) throws Exception {
+        Class.forName("kafka.server.KafkaConfig").getMethod("fromProps", Properties.class).invoke(null, settings);
+    }
+
+    /** A server reads its own number from a file in its data folder; it is number 1 here. */
+    private static void startZooKeeper(Properties settings) throws Exception {
+        Path folder = Files.createTempDirectory("kfleet");
+        Path id = Files.writeString(folder.resolve("myid"), "1");
+        // These two are static in ZooKeeper, and would be left over from the row before.
+        settings.putIfAbsent("standaloneEnabled", "true");
+        settings.putIfAbsent("reconfigEnabled", "false");
+        settings.replaceAll((key, value) -> key.equals("dataDir") && !value.equals("") ? folder.toString() : value);
+        try {
+            Class<?> type = Class.forName("org.apache.zookeeper.server.quorum.QuorumPeerConfig");
+            type.getMethod("parseProperties", Properties.class).invoke(type.getConstructor().newInstance(), settings);
+        } finally {
+            Files.delete(id);
+            Files.delete(folder);
+        }
+    }
+
+    /** Asks the service itself whether it starts with the settings of each row: `VERSION, KEY=VALUE;;..., verdict`. */
+    private static void judge(String version, Path cases, Start start) throws Exception {
+        for (String line : Files.readAllLines(cases, StandardCharsets.UTF_8)) {
+            String[] columns = line.split("\t");
+            if (!columns[0].equals(version)) {
+                continue;
+            }
+            Properties settings = new Properties();
+            for (String pair : columns[1].split(";;")) {
+                settings.setProperty(pair.substring(0, pair.indexOf('=')), pair.substring(pair.indexOf('=') + 1));
+            }
+            String verdict = "starts";
+            try {
+                start.with(settings);
+            } catch (InvocationTargetException refusal) {
+                verdict = "refuses";
+                System.err.println(version + " " + columns[1] + ": " + refusal.getCause().getMessage());
+            }
+            System.out.println(version + "\t" + columns[1] + "\t" + verdict);
+        }
     }
 
     // ---- all releases ----

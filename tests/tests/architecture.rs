@@ -8,12 +8,13 @@ use std::process::Command;
 /// Our crates that each of ours may depend on, development dependencies included.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("kfleet-model", &[]),
-    ("kfleet-playbook", &["kfleet-model"]),
+    ("kfleet-config", &["kfleet-model"]),
+    ("kfleet-playbook", &["kfleet-config", "kfleet-model"]),
     ("kfleet-rolling", &["kfleet-model"]),
     ("kfleet-kafka", &["kfleet-model"]),
     ("kfleet-pki", &["kfleet-model"]),
     ("kfleet-proto", &["kfleet-model"]),
-    ("kfleet-agent", &["kfleet-kafka", "kfleet-model", "kfleet-pki", "kfleet-proto"]),
+    ("kfleet-agent", &["kfleet-config", "kfleet-kafka", "kfleet-model", "kfleet-pki", "kfleet-proto"]),
     ("kfleet", &["kfleet-model", "kfleet-pki", "kfleet-playbook", "kfleet-proto", "kfleet-rolling"]),
     (
         "kfleet-tests",
@@ -32,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Crates whose code must be a function of its arguments.
 const PURE: &[(&str, &str)] = &[
+    ("kfleet-config", "crates/config/src"),
     ("kfleet-model", "crates/model/src"),
     ("kfleet-playbook", "crates/playbook/src"),
     ("kfleet-rolling", "crates/rolling/src"),

@@ -211,11 +211,11 @@ fn unquoted(value: &str) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::properties;
+    use kfleet_config::Properties;
     use crate::host::fake::{FakeHost, Spec};
 
     fn ways(text: &str, prefix: &str, protocol: &str, host: &FakeHost) -> Result<String, String> {
-        let all = properties::parse(text);
+        let all = Properties::parse(text.as_bytes()).to_map();
         let settings = Settings { path: "f", all: &all, prefix: prefix.to_owned() };
         let access = access(host, &settings, protocol, Address::new("k", 1), BrokerId(1));
         access.map(|access| format!("{access:?}")).map_err(|error| error.to_string())

@@ -1,9 +1,9 @@
 //! What a broker's `server.properties` says of where it listens, who it is and where its data lies.
 
 use super::kafka_client::{self, Settings};
-use super::properties;
 use super::{CollectError, parse};
 use crate::host::HostView;
+use kfleet_config::Properties;
 use kfleet_kafka::{Address, KafkaAccess};
 use kfleet_model::{BrokerId, Map};
 use serde::Deserialize;
@@ -75,7 +75,7 @@ pub(super) fn read(host: &dyn HostView, params: &Map) -> Result<(KafkaParams, Ka
 
 impl KafkaConfig {
     pub(super) fn parse(path: &str, text: &str) -> Result<Self, CollectError> {
-        let all = properties::parse(text);
+        let all = Properties::parse(text.as_bytes()).to_map();
         let get = |key: &str| all.get(key).map(|value| value.trim()).filter(|value| !value.is_empty());
         let node = match get("node.id").or_else(|| get("broker.id")) {
             // A negative id asks the broker to choose one: meta.properties has it then.
@@ -108,7 +108,7 @@ impl KafkaConfig {
         let text = host.read(Path::new(path), LIMIT)?;
         let text =
             text.ok_or_else(|| CollectError::Invalid(format!("{path} does not exist (command_config names it)")))?;
-        let all = properties::parse(&String::from_utf8_lossy(&text));
+        let all = Properties::parse(&text).to_map();
         let protocol = all.get("security.protocol").map_or("PLAINTEXT", |protocol| protocol.trim()).to_uppercase();
         let listener = self.listener(name, Some(&protocol))?;
         let settings = Settings { path, all: &all, prefix: String::new() };

@@ -9,7 +9,6 @@ mod facts;
 mod kafka_client;
 mod kafka_config;
 mod node;
-mod properties;
 mod standing;
 mod zookeeper_config;
 

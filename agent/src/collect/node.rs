@@ -1,7 +1,8 @@
 //! The host's own truth about its Kafka or ZooKeeper node: the process and the data, whatever the cluster says.
 
-use super::{CollectError, kafka_config, properties, zookeeper_config};
+use super::{CollectError, kafka_config, zookeeper_config};
 use crate::host::HostView;
+use kfleet_config::Properties;
 use kfleet_kafka::Address;
 use kfleet_model::{BrokerId, LogDirReading, Map, NodeReading, Value};
 use std::path::Path;
@@ -74,7 +75,7 @@ pub(super) fn log_dir(host: &dyn HostView, path: &str) -> Result<LogDirReading, 
     let space = host.file_system(folder).ok().flatten();
     let clean_shutdown = online && matches!(host.stat(&folder.join(CLEAN_SHUTDOWN), false), Ok(Some(_)));
     let meta = if online { host.read(&folder.join("meta.properties"), LIMIT).ok().flatten() } else { None };
-    let meta = properties::parse(&String::from_utf8_lossy(&meta.unwrap_or_default()));
+    let meta = Properties::parse(&meta.unwrap_or_default()).to_map();
     let id = meta.get("node.id").or_else(|| meta.get("broker.id"));
     Ok(LogDirReading {
         path: path.to_owned(),

@@ -1,8 +1,9 @@
 //! What a ZooKeeper server's `zoo.cfg` says of where it listens and which member it is.
 
 use super::kafka_config::local;
-use super::{CollectError, parse, properties};
+use super::{CollectError, parse};
 use crate::host::HostView;
+use kfleet_config::Properties;
 use kfleet_kafka::{Address, ZooKeeperFiles};
 use kfleet_model::{BrokerId, Map};
 use serde::Deserialize;
@@ -53,14 +54,14 @@ pub(super) fn read(host: &dyn HostView, params: &Map) -> Result<(ZooKeeperParams
     let (path, mut text) = found.ok_or_else(|| {
         CollectError::Invalid(format!("{} does not exist (parameter config names it)", candidates.join(" or ")))
     })?;
-    if let Some(dynamic) = properties::parse(&text).get("dynamicConfigFile") {
+    if let Some(dynamic) = Properties::parse(text.as_bytes()).to_map().get("dynamicConfigFile") {
         let more = text_of(dynamic)?;
         let more =
             more.ok_or_else(|| CollectError::Invalid(format!("{path} names {dynamic}, which does not exist")))?;
         text.push('\n');
         text.push_str(&more);
     }
-    let data = properties::parse(&text).get("dataDir").cloned();
+    let data = Properties::parse(text.as_bytes()).to_map().get("dataDir").cloned();
     let data = data.ok_or_else(|| CollectError::Invalid(format!("{path} has no dataDir; is it a zoo.cfg?")))?;
     let my_id = text_of(&format!("{}/myid", data.trim_end_matches('/')))?;
     let my_id = my_id.and_then(|text| text.trim().parse::<i32>().ok());
@@ -73,7 +74,7 @@ impl ZooKeeperConfig {
     /// Where clients find the other servers of the ensemble, as this server's file has them: on the port of their own
     /// line, else on the one that this server has itself.
     pub(super) fn others(&self, own: BrokerId) -> Vec<(BrokerId, Address)> {
-        let all = properties::parse(&self.files.config);
+        let all = Properties::parse(self.files.config.as_bytes()).to_map();
         let servers = all.iter().filter_map(|(key, line)| Some((key.strip_prefix("server.")?.parse().ok()?, line)));
         let address = |line: &str| {
             let (peers, client) = line.split_once(';').unwrap_or((line, ""));
@@ -93,7 +94,7 @@ impl ZooKeeperConfig {
 
 /// `clientPort`, or what stands behind the semicolon of the server's own line.
 fn client_address(path: &str, text: &str, my_id: Option<i32>) -> Result<Address, CollectError> {
-    let all = properties::parse(text);
+    let all = Properties::parse(text.as_bytes()).to_map();
     let own = my_id.and_then(|id| all.get(&format!("server.{id}"))).and_then(|line| line.split_once(';'));
     let own = own.map(|(_, client)| client.trim().rsplit_once(':').unwrap_or(("", client.trim())));
     let (host, port) = match (all.get("clientPort"), own) {
