@@ -24,6 +24,7 @@ mod on_this_host;
 mod ping;
 mod replace;
 mod service;
+mod service_config;
 mod setup;
 mod shared;
 mod slurp;
@@ -57,6 +58,8 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &service::Service::SERVICE,
     &service::Service::SYSTEMD,
     &service::Service::SYSTEMD_SERVICE,
+    &service_config::ServiceConfig::KAFKA,
+    &service_config::ServiceConfig::ZOOKEEPER,
     &setup::Setup,
     &slurp::Slurp,
     &stat::Stat,

@@ -42,6 +42,13 @@ impl Settings {
         Self { all: pairs.into_iter().map(setting).collect(), ..Self::default() }
     }
 
+    /// Takes a key over from other settings, if it is there.
+    pub fn copy(&mut self, from: &Self, key: &str) {
+        if let Some(setting) = from.all.get(key) {
+            self.all.insert(key.to_owned(), setting.clone());
+        }
+    }
+
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
