@@ -74,7 +74,7 @@ pub enum Problem {
         release: Release,
     },
     /// The key was taken out.
-    #[error("'{key}' is gone since {last}, and this is {release}")]
+    #[error("'{key}' is gone after {last}, and this is {release}")]
     Removed {
         /// The key.
         key: String,
@@ -172,6 +172,25 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Whether the value is what is wrong, and not the key.
+    #[must_use]
+    pub fn is_about_the_value(&self) -> bool {
+        match self {
+            Self::Value { .. } | Self::Form { .. } => true,
+            Self::Unknown { .. }
+            | Self::NotYet { .. }
+            | Self::Removed { .. }
+            | Self::Deprecated { .. }
+            | Self::Twice { .. }
+            | Self::Malformed { .. }
+            | Self::Missing { .. }
+            | Self::Rule { .. }
+            | Self::EvenQuorum { .. }
+            | Self::Same { .. }
+            | Self::Disagree { .. } => false,
+        }
+    }
+
     /// What to do about it: for people, a line of its own.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -182,6 +201,11 @@ impl Problem {
             }
             Self::Removed { instead, .. } | Self::Deprecated { instead, .. } => instead.map(str::to_owned),
             Self::Rule { hint, .. } => hint.map(str::to_owned),
+            Self::Value { wrong: Wrong::Word { words, .. }, got: Some(got), .. }
+                if words.contains(&"yes") && matches!(got.as_str(), "true" | "false") =>
+            {
+                Some("YAML reads yes and no as true and false: put the word in quotes".to_owned())
+            }
             Self::NotYet { .. }
             | Self::Value { .. }
             | Self::Twice { .. }

@@ -26,6 +26,7 @@ mod properties;
 mod release;
 pub mod secret;
 mod settings;
+pub mod task;
 mod value;
 pub mod zookeeper;
 

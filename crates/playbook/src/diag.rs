@@ -86,6 +86,8 @@ codes! {
     UnknownModule = "unknown-module",
     /// A parameter that a module does not take, lacks, or can not read.
     Parameter = "parameter",
+    /// A key or a value that Kafka or ZooKeeper does not take, or a combination that is not safe.
+    Configuration = "configuration",
     /// A template that can not be parsed.
     Template = "template",
     /// A filter, test or function that the template language does not have.

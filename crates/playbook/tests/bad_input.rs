@@ -33,7 +33,12 @@ fn doc(name: &str, free_form: Option<&str>, params: Vec<ParamDoc>) -> ModuleDoc 
 
 /// A few modules as an agent has them: this test is about the texts, not about the modules.
 fn catalogue() -> Catalogue {
-    use ParamKind::{Bool, Mode, Path, Str};
+    use ParamKind::{Bool, Dict, List, Mode, Path, Str};
+    let config = || {
+        let mut params = vec![param("version", Str, ""), param("kind", Str, ""), param("settings", Dict, "")];
+        params.extend([param("exclusive", Bool, ""), param("checks", Str, ""), param("extra_keys", List, "")]);
+        params
+    };
     let command = || vec![param("cmd", Str, "").required(), param("chdir", Path, ""), param("creates", Path, "")];
     let owned = || vec![param("mode", Mode, ""), param("owner", Str, ""), param("group", Str, "")];
     let file = vec![
@@ -52,6 +57,8 @@ fn catalogue() -> Catalogue {
         doc("file", None, file.into_iter().chain(owned()).collect()),
         doc("copy", None, copy.into_iter().chain(owned()).collect()),
         doc("service", None, service),
+        doc("kafka_config", None, config()),
+        doc("zookeeper_config", None, config()),
         doc("ping", None, Vec::new()),
     ];
     let all = actions();

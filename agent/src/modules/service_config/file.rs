@@ -4,8 +4,8 @@ use super::super::shared::difference;
 use super::super::shared::edit::Target;
 use super::{ModuleError, Service};
 use kfleet_config::jaas::{Login, Section, render};
+use kfleet_config::task::value_text;
 use kfleet_config::{Environment, Properties, secret};
-use kfleet_model::module::text;
 use kfleet_model::{Change, Map, Value};
 use serde::Deserialize;
 use std::path::Path;
@@ -183,25 +183,17 @@ impl Document {
     }
 }
 
-/// A value as its text. Booleans are written as Java reads them.
+/// A value as its text.
 pub(super) fn scalar(key: &str, value: &Value) -> Result<String, ModuleError> {
-    match value {
-        Value::Bool(yes) => Ok(yes.to_string()),
-        Value::Number(_) | Value::String(_) => Ok(text(value).unwrap_or_default()),
-        Value::Array(items) => Ok(texts(key, items)?.join(",")),
-        Value::Null | Value::Object(_) => Err(ModuleError::Invalid(format!(
-            "{key} must be a text, a number, a boolean or a list (absent takes keys out)"
-        ))),
-    }
+    value_text(value).ok_or_else(|| {
+        let wrong = format!("{key} must be a text, a number, a boolean or a list (absent takes keys out)");
+        ModuleError::Invalid(wrong)
+    })
 }
 
 /// The texts of a list.
 pub(super) fn texts(key: &str, items: &[Value]) -> Result<Vec<String>, ModuleError> {
-    let one = |item: &Value| match item {
-        Value::Array(_) => Err(ModuleError::Invalid(format!("{key} has a list in a list"))),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => scalar(key, item),
-    };
-    items.iter().map(one).collect()
+    items.iter().map(|item| scalar(key, item)).collect()
 }
 
 /// One login module as a task writes it.

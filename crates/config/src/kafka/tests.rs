@@ -59,7 +59,7 @@ fn keys_that_are_misspelt_gone_or_not_there_yet_are_told_with_their_line() {
             "E 4: Kafka 3.9 has no key 'my.own'",
             "name the keys of your own plugins in the parameter extra_keys",
         ),
-        ("3.0.0", "host.name=h", "E 4: 'host.name' is gone since 2.8, and this is 3.0", "listeners has host and port"),
+        ("3.0.0", "host.name=h", "E 4: 'host.name' is gone after 2.8, and this is 3.0", "listeners has host and port"),
         ("2.8.1", "host.name=h", "W 4: 'host.name' is deprecated", "listeners has host and port"),
         (
             "3.9.1",

@@ -5,6 +5,7 @@
 //! Place in the flow: after [`crate::parse`], whose diagnostics come first; `kfleet run` stops on any error of both.
 //! Not here: whether patterns match hosts (the inventory says), anything that needs a host.
 
+mod configuration;
 mod parameters;
 mod references;
 mod templates;
@@ -192,6 +193,7 @@ impl Pass<'_> {
             Some(_) => {
                 let found = parameters::check_task(self.lint.catalogue, task);
                 self.diagnostics.extend(found);
+                self.diagnostics.extend(configuration::check_task(task));
             }
         }
         self.task_texts(task);

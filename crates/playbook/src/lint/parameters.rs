@@ -89,7 +89,7 @@ fn told(error: &ParamError, entries: &[Entry], span: &Span) -> Diagnostic {
 }
 
 /// A value is not known before the run when there is a template anywhere in it.
-fn is_open(value: &Value) -> bool {
+pub(super) fn is_open(value: &Value) -> bool {
     match value {
         Value::String(text) => is_template(text),
         Value::Array(items) => items.iter().any(is_open),
