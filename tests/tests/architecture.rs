@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kfleet-pki", &["kfleet-model"]),
     ("kfleet-proto", &["kfleet-model"]),
     ("kfleet-agent", &["kfleet-config", "kfleet-kafka", "kfleet-model", "kfleet-pki", "kfleet-proto"]),
-    ("kfleet", &["kfleet-model", "kfleet-pki", "kfleet-playbook", "kfleet-proto", "kfleet-rolling"]),
+    ("kfleet", &["kfleet-config", "kfleet-model", "kfleet-pki", "kfleet-playbook", "kfleet-proto", "kfleet-rolling"]),
     (
         "kfleet-tests",
         &[

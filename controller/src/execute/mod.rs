@@ -16,6 +16,7 @@ mod hosts;
 mod link;
 mod lookups;
 mod play;
+mod preflight;
 pub mod process;
 mod run;
 mod session;

@@ -69,6 +69,7 @@ impl Run {
         if alive.is_empty() {
             return Ok(());
         }
+        self.check_configuration(play, &alive).await?;
         let outcome = match play.strategy {
             Strategy::Rolling => crate::rolling::roll_play(self, play, alive).await,
             Strategy::Linear | Strategy::Free => self.batches(play, alive).await,

@@ -178,7 +178,7 @@ impl<'p> TaskRun<'p> {
     }
 
     /// Which condition is false, if one is.
-    fn conditions(&self, conditions: &[Condition], vars: &TaskVars) -> Result<Option<String>, TaskFailure> {
+    pub(super) fn conditions(&self, conditions: &[Condition], vars: &TaskVars) -> Result<Option<String>, TaskFailure> {
         for condition in conditions {
             if !self.run().condition(condition, vars)? {
                 return Ok(Some(condition.expression.clone()));
@@ -443,6 +443,16 @@ impl<'p> TaskRun<'p> {
     }
 
     fn prepare(&self, host: &Arc<RunHost>, vars: &TaskVars) -> Result<Prepared, TaskFailure> {
+        let params = self.params(vars)?;
+        let check = self.flag(self.task.keywords.check_mode.as_ref(), vars, self.run().options.check)?;
+        action::prepare(self, host, vars, params, check)
+    }
+
+    /// The module's parameters with the variables of a host.
+    ///
+    /// # Errors
+    /// When a template fails or gives no mapping where one is needed.
+    pub(super) fn params(&self, vars: &TaskVars) -> Result<Map, TaskFailure> {
         let mut params = Map::new();
         for defaults in self.task.keywords.module_defaults.get(&self.task.module).into_iter().flatten() {
             self.merge(&mut params, &defaults.to_value(), vars, "module_defaults")?;
@@ -452,8 +462,7 @@ impl<'p> TaskRun<'p> {
             self.merge_rendered(&mut params, value, "args")?;
         }
         self.merge(&mut params, &self.args, vars, "the arguments")?;
-        let check = self.flag(self.task.keywords.check_mode.as_ref(), vars, self.run().options.check)?;
-        action::prepare(self, host, vars, params, check)
+        Ok(params)
     }
 
     fn merge(&self, into: &mut Map, value: &Value, vars: &TaskVars, what: &str) -> Result<(), TaskFailure> {

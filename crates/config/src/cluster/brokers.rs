@@ -30,7 +30,7 @@ struct Placed<'a> {
     node: Node<'a>,
 }
 
-pub(super) fn check(members: &[Member]) -> Vec<Finding> {
+pub(super) fn check(members: &[&Member]) -> Vec<Finding> {
     let nodes: Vec<Placed<'_>> =
         members.iter().filter_map(|member| Some(Placed { host: &member.host, node: member.kafka()? })).collect();
     let mut found = ids(&nodes);
@@ -138,20 +138,23 @@ fn quorum(nodes: &[Placed<'_>]) -> Vec<Finding> {
     found
 }
 
-/// With fewer brokers than replicas the topic can not be made (Kafka's broker configuration). A single broker is a
-/// test cluster, or a play that was limited to one host.
+/// With fewer brokers than replicas the topic can not be made (Kafka's broker configuration). A warning, since there
+/// may be brokers that the caller does not see; of a single one nothing is concluded at all.
 fn factors(nodes: &[Placed<'_>]) -> Vec<Finding> {
     let brokers: Vec<&Placed<'_>> =
         nodes.iter().filter(|placed| placed.node.role().is_some_and(Role::is_broker)).collect();
     let mut found = Vec::new();
     for factor in FACTORS {
         let asked = brokers.iter().filter_map(|placed| placed.node.settings.number(factor)).max();
-        let Some(asked) = asked.filter(|asked| usize::try_from(*asked).is_ok_and(|asked| asked > brokers.len())) else {
+        let Some(asked) = asked
+            .filter(|_| brokers.len() > 1)
+            .filter(|asked| usize::try_from(*asked).is_ok_and(|asked| asked > brokers.len()))
+        else {
             continue;
         };
         let hosts = brokers.iter().map(|placed| placed.host.to_owned()).collect();
-        let why = format!("'{factor}' is {asked}, and there are {} brokers", brokers.len());
-        found.push(Finding::across(factor, hosts, Problem::Rule { why, hint: None }));
+        let why = format!("'{factor}' is {asked}, and {} brokers are known", brokers.len());
+        found.push(Finding::across(factor, hosts, Problem::Rule { why, hint: None }).into_warning());
     }
     found
 }

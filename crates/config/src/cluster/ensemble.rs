@@ -8,7 +8,7 @@ use crate::{Finding, Problem};
 /// (administrator's guide, `reconfigEnabled`, `sslQuorum`, `initLimit`).
 const AGREED: &[&str] = &["initLimit", "reconfigEnabled", "sslQuorum", "syncLimit", "tickTime"];
 
-pub(super) fn check(members: &[Member]) -> Vec<Finding> {
+pub(super) fn check(members: &[&Member]) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut ids = Votes::default();
     let mut lists = Votes::default();

@@ -13,7 +13,8 @@ fn zookeeper(host: &str, my_id: i64, text: &str) -> Member {
 
 fn member(host: &str, service: Service, release: &str, text: &str) -> Member {
     let settings = Settings::from(&crate::Properties::parse(text.as_bytes()));
-    Member { host: host.to_owned(), service, release: release.parse().unwrap(), settings }
+    let release = release.parse().unwrap();
+    Member { host: host.to_owned(), service, release, extent: Extent::Whole, settings }
 }
 
 fn shown(members: &[Member]) -> Vec<String> {
@@ -87,7 +88,7 @@ fn conflicts_between_brokers_are_told_with_their_hosts() {
         (
             "default.replication.factor=3",
             "default.replication.factor=3\noffsets.topic.replication.factor=4",
-            "E offsets.topic.replication.factor [k1,k2,k3]: 'offsets.topic.replication.factor' is 4, and there are 3 brokers",
+            "W offsets.topic.replication.factor [k1,k2,k3]: 'offsets.topic.replication.factor' is 4, and 3 brokers are known",
         ),
     ] {
         let mut members = cluster();
@@ -163,4 +164,17 @@ fn a_port_of_a_host_is_taken_once() {
         let wanted: Vec<&str> = Some(wanted).filter(|wanted| !wanted.is_empty()).into_iter().collect();
         assert_eq!(shown(&members), wanted);
     }
+}
+
+#[test]
+fn clusters_are_told_apart_by_the_servers_that_they_name() {
+    let of = |host: &str, connect: &str| {
+        member(host, Service::Kafka, "3.9.1", &format!("broker.id=1\nzookeeper.connect={connect}\nlog.dirs=/data\n"))
+    };
+    let apart = [of("a", "zk-1:2181,zk-2:2181/one"), of("b", "zk-1:2181/two"), of("c", "zk-9:2181")];
+    assert_eq!(shown(&apart), Vec::<String>::new(), "the same id in three clusters");
+    let together = [of("a", "zk-1:2181"), of("b", "zk-2:2181"), of("c", "zk-2:2181,zk-1:2181")];
+    let found = shown(&together);
+    assert!(found.contains(&"E node.id [a,b,c]: a and b and c have the same node id 1".to_owned()), "{found:?}");
+    assert!(found.iter().any(|text| text.contains("do not agree on 'zookeeper.connect'")), "{found:?}");
 }
