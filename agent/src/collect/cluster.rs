@@ -1,13 +1,13 @@
-//! The cluster as the member on this host sees it, and leadership given back to it.
+//! The cluster as the member on this host sees it, leadership given back to it, configuration given to it.
 
 use super::{CollectError, kafka_config, zookeeper_config};
 use crate::host::HostView;
 use kfleet_kafka::acl::{AclBinding, Acls};
-use kfleet_kafka::{Election, Instant, KafkaAccess, ZooKeeperAccess};
-use kfleet_kafka::{elect_preferred_leaders, kafka_snapshot, zookeeper_server};
+use kfleet_kafka::{ConfigOf, Election, Instant, KafkaAccess, ZooKeeperAccess};
+use kfleet_kafka::{alter_configs, dynamic_configs, elect_preferred_leaders, kafka_snapshot, zookeeper_server};
 use kfleet_model::snapshot::{ClusterSnapshot, KafkaSnapshot, PartitionState};
 use kfleet_model::{BrokerId, HostName, Map, TopicPartition, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -123,6 +123,44 @@ pub fn delete_acls(host: &dyn HostView, params: &Map, bindings: &BTreeSet<AclBin
     Ok(Handle::try_current()?.block_on(kfleet_kafka::acl::delete_acls(&access, bindings, deadline(host)))?)
 }
 
+/// The id of the broker on this host.
+///
+/// # Errors
+/// When the configuration can not be read.
+pub fn own_id(host: &dyn HostView, params: &Map) -> Result<BrokerId, CollectError> {
+    Ok(access(host, params)?.node())
+}
+
+/// Values of keys that were set on the running cluster.
+///
+/// # Errors
+/// As [`cluster`].
+pub fn dynamic_config(
+    host: &dyn HostView,
+    params: &Map,
+    of: &ConfigOf,
+    keys: &[String],
+) -> Result<BTreeMap<String, String>, CollectError> {
+    let access = access(host, params)?;
+    let deadline = deadline(host);
+    Ok(Handle::try_current()?.block_on(dynamic_configs(&access, of, keys, deadline))?)
+}
+
+/// Sets keys on the running cluster, and takes those without a value back.
+///
+/// # Errors
+/// As [`cluster`]; when the broker refuses a key, none is changed.
+pub fn alter_config(
+    host: &dyn HostView,
+    params: &Map,
+    of: &ConfigOf,
+    changes: &BTreeMap<String, Option<String>>,
+) -> Result<(), CollectError> {
+    let access = access(host, params)?;
+    let deadline = deadline(host);
+    Ok(Handle::try_current()?.block_on(alter_configs(&access, of, changes, deadline))?)
+}
+
 /// How to reach the broker on this host. A broker that was left to choose its id has it in `meta.properties`.
 pub(super) fn access(host: &dyn HostView, params: &Map) -> Result<KafkaAccess, CollectError> {
     let (params, config) = kafka_config::read(host, params)?;
@@ -156,7 +194,6 @@ pub(super) fn host_name(host: &dyn HostView, given: Option<String>) -> Result<Ho
 mod tests {
     use super::*;
     use kfleet_model::snapshot::{KafkaMode, Topic};
-    use std::collections::BTreeMap;
 
     fn snapshot() -> KafkaSnapshot {
         let state = |leader: Option<i32>, replicas: &[i32], isr: &[i32]| PartitionState {

@@ -211,8 +211,8 @@ fn unquoted(value: &str) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kfleet_config::Properties;
     use crate::host::fake::{FakeHost, Spec};
+    use kfleet_config::Properties;
 
     fn ways(text: &str, prefix: &str, protocol: &str, host: &FakeHost) -> Result<String, String> {
         let all = Properties::parse(text.as_bytes()).to_map();

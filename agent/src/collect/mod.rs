@@ -12,7 +12,9 @@ mod node;
 mod standing;
 mod zookeeper_config;
 
-pub use cluster::{AwayFromHome, acls, away_from_home, cluster, create_acls, delete_acls, elect};
+pub use cluster::{
+    AwayFromHome, acls, alter_config, away_from_home, cluster, create_acls, delete_acls, dynamic_config, elect, own_id,
+};
 pub use facts::facts;
 pub use node::node;
 pub use standing::{is_node, standing};

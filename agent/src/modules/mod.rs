@@ -16,6 +16,7 @@ mod copy;
 mod file;
 mod group;
 mod kafka_acls;
+mod kafka_dynamic_config;
 mod kafka_preferred_leaders;
 mod lineinfile;
 mod node_info;
@@ -50,6 +51,7 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &file::File,
     &group::Group,
     &kafka_acls::KafkaAcls,
+    &kafka_dynamic_config::KafkaDynamicConfig,
     &kafka_preferred_leaders::KafkaPreferredLeaders,
     &lineinfile::LineInFile,
     &node_info::NodeInfo,

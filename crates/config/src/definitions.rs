@@ -201,6 +201,18 @@ impl Table {
         }
     }
 
+    /// Whether any release has the key.
+    #[must_use]
+    pub fn is_known(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// Whether running brokers of any release take a new value of the key.
+    #[must_use]
+    pub fn is_dynamic(&self, key: &str) -> bool {
+        self.keys.get(key).is_some_and(|spans| spans.iter().any(|span| span.update.is_dynamic()))
+    }
+
     /// The key of the release that is nearest to a wrong one.
     #[must_use]
     pub fn nearest(&self, key: &str, release: Release) -> Option<String> {

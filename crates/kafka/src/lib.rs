@@ -3,6 +3,7 @@
 //! | Module | Gives |
 //! |---|---|
 //! | [`snapshot`] | one broker's view of its cluster, as the model's `KafkaSnapshot` |
+//! | [`configs`] | configuration that a running cluster takes: of a broker, of all brokers, of a topic |
 //! | [`election`] | preferred leaders put back in their place |
 //! | [`acl`] | access control lists, read and changed |
 //! | [`zookeeper`] | what one ZooKeeper server says of itself; what Kafka's brokers registered in its tree |
@@ -17,6 +18,7 @@
 
 mod access;
 pub mod acl;
+pub mod configs;
 mod connection;
 pub mod election;
 mod error;
@@ -31,6 +33,7 @@ mod tls;
 pub mod zookeeper;
 
 pub use access::{Address, AddressError, KafkaAccess};
+pub use configs::{ConfigOf, alter_configs, dynamic_configs};
 pub use election::{Election, elect_preferred_leaders};
 pub use error::{Api, ErrorCode, KafkaError};
 pub use sasl::{SaslCredentials, SaslError, SaslMechanism};
