@@ -5,7 +5,7 @@
 #
 #   tests/kafka-definitions/renew.sh [FOLDER]
 #
-# Needs `mvn` and a JDK 17 or later. The jars, some 700 MB for all releases, go to FOLDER (default: target/kafka-definitions) and
+# Needs `mvn` and a JDK 17 or later. The jars, some 550 MB for all releases, go to FOLDER (default: target/kafka-definitions) and
 # are kept there. A new release is one more word in VERSIONS: the newest bug-fix release of each minor one, oldest first.
 set -eu
 
