@@ -3,20 +3,20 @@
 //! Place in the flow: [`Run::play`] calls it between naming the hosts and the first op. Tasks of `kafka_config` and
 //! `zookeeper_config` are rendered with each host's variables; what each host would get, and what the hosts would be
 //! together, is judged by `kfleet_config`.
-//! A task that needs what only the run can bring (facts, a registered result, a loop) is passed over: the agent checks
-//! again before it writes. Where earlier tasks of the play set variables, a finding may be out of date by the time the
+//! A task that needs what only the run can bring (facts, a registered result, a loop, a dynamic include) is passed over:
+//! the agent checks again before it writes. Where earlier tasks of the play set variables, a finding may be out of date by the time the
 //! task runs, so nothing stops the play then and all findings are warnings.
 
 use super::hosts::RunHost;
 use super::play::{Hosts, PlayRun, Stop};
 use super::run::Run;
 use super::task::TaskRun;
+use super::vars::TaskVars;
 use kfleet_config::cluster::{self, Member, Service};
 use kfleet_config::task::{Asked, Target};
 use kfleet_config::{Extent, Finding, Release, Severity};
 use kfleet_model::Map;
 use kfleet_model::event::EventKind;
-use kfleet_model::module::text;
 use kfleet_playbook::plan::{Action, Play, Task};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,6 @@ const SETTERS: [&str; 2] = ["include_vars", "set_fact"];
 /// What one task would do to one host.
 struct Wanted {
     host: String,
-    path: String,
     place: String,
     /// The task has `no_log`: nothing of its values is told.
     hidden: bool,
@@ -68,34 +67,40 @@ impl Run {
             let plain = matches!(task.action, Action::Module) && task.repeat.is_none();
             let configures = matches!(task.module.as_str(), "kafka_config" | "zookeeper_config");
             if configures && plain && task.keywords.delegate_to.is_none() && self.selected(task) {
-                wanted.extend(hosts.iter().filter_map(|host| wanted_of(&walk, task, host)));
+                wanted.extend(wanted_of(&walk, task, hosts));
             }
         }
         wanted
     }
 }
 
-/// What a task asks for on a host; none where that is not known yet.
-fn wanted_of(walk: &PlayRun<'_>, task: &Arc<Task>, host: &Arc<RunHost>) -> Option<Wanted> {
-    let task_ref = walk.run.task_ref(walk.play, task, host, walk);
-    let run = TaskRun::new(walk, task, &task_ref);
-    let vars = walk.run.task_vars(walk, &walk.shared(), task, host);
-    if run.conditions(&task.keywords.when, &vars).ok()?.is_some() {
-        return None;
-    }
-    let params: Map = run.params(&vars).ok()?;
-    let path = ["path", "dest"].iter().find_map(|name| params.get(*name).and_then(text)).unwrap_or_default();
-    let asked = Asked::of(&task.module, &params)?;
-    let hidden = task.keywords.no_log.is_some();
-    Some(Wanted { host: host.name.to_string(), path, place: task.span.short(), hidden, asked })
+/// What a task asks for on each host; hosts where that is not known yet are left out.
+fn wanted_of(walk: &PlayRun<'_>, task: &Arc<Task>, hosts: &Hosts) -> Vec<Wanted> {
+    let Some(first) = hosts.first() else { return Vec::new() };
+    let task_ref = walk.run.task_ref(walk.play, task, first, walk);
+    let (run, shared) = (TaskRun::new(walk, task, &task_ref), walk.shared());
+    let on_host = |host: &Arc<RunHost>| wanted_on(&run, host, &walk.run.task_vars(walk, &shared, task, host));
+    hosts.iter().filter_map(on_host).collect()
 }
 
-/// All that is wrong, on each host and between them.
+fn wanted_on(run: &TaskRun<'_>, host: &RunHost, vars: &TaskVars) -> Option<Wanted> {
+    let task = run.task;
+    if run.conditions(&task.keywords.when, vars).ok()?.is_some() {
+        return None;
+    }
+    let params: Map = run.params(vars).ok()?;
+    let asked = Asked::of(&task.module, &params)?;
+    let hidden = task.keywords.no_log.is_some();
+    Some(Wanted { host: host.name.to_string(), place: task.span.short(), hidden, asked })
+}
+
+/// What is wrong on each host, and between them. What is only to be thought about on one host is told by lint, and by the
+/// agent, which sees the whole file.
 fn findings(wanted: &[Wanted]) -> Told {
     let mut told = Told::new();
     let mut tell = |hosts: Vec<String>, severity, text| told.entry((severity, text)).or_default().extend(hosts);
     for one in wanted {
-        for finding in one.asked.check() {
+        for finding in one.asked.check().into_iter().filter(|finding| finding.severity == Severity::Error) {
             let text = if one.hidden { format!("'{}' is not right (no_log)", finding.key) } else { sentence(&finding) };
             tell(vec![one.host.clone()], finding.severity, format!("{text} [{}]", one.place));
         }
@@ -125,7 +130,7 @@ fn members(wanted: &[Wanted]) -> Vec<Member> {
         };
         let same = |(path, member): &&mut (&str, Member)| {
             let kind = std::mem::discriminant(&member.service) == std::mem::discriminant(&service);
-            *path == one.path && member.host == one.host && kind
+            *path == one.asked.path && member.host == one.host && kind
         };
         match members.iter_mut().find(same) {
             Some((_, member)) => {
@@ -136,7 +141,7 @@ fn members(wanted: &[Wanted]) -> Vec<Member> {
                     member.service = service;
                 }
             }
-            None => members.push((&one.path, member(one, service, release))),
+            None => members.push((&one.asked.path, member(one, service, release))),
         }
     }
     members.into_iter().map(|(_, member)| member).collect()
@@ -157,8 +162,11 @@ mod tests {
         let version = if module == "kafka_config" { "4.1.1" } else { "3.8.4" };
         let mut params = Map::from_iter([("version".to_owned(), version.into())]);
         params.insert("settings".to_owned(), settings.into());
+        if !path.is_empty() {
+            params.insert("dest".to_owned(), path.into());
+        }
         let asked = Asked::of(module, &params).unwrap();
-        Wanted { host: host.to_owned(), path: path.to_owned(), place: "site.yml:3".to_owned(), hidden: false, asked }
+        Wanted { host: host.to_owned(), place: "site.yml:3".to_owned(), hidden: false, asked }
     }
 
     fn shown(wanted: &[Wanted]) -> Vec<String> {
@@ -179,8 +187,6 @@ mod tests {
                 "Error [\"k1\", \"k2\", \"k3\"] Kafka 4.1 has no key 'num.io.thread' (did you mean 'num.io.threads'?) \
                  [site.yml:3]",
                 "Error [\"k2\", \"k3\"] k2 and k3 have the same node id 2",
-                "Warning [\"k1\", \"k2\", \"k3\"] 'unclean.leader.election.enable' is true: a replica that is behind may \
-                 lead, and what it lacks is lost [site.yml:3]",
             ]
         );
     }
@@ -196,7 +202,7 @@ mod tests {
     fn tasks_of_one_file_are_one_node_and_other_files_are_others() {
         let same = [
             wanted("h", "kafka_config", "", &[("node.id", "1")]),
-            wanted("h", "kafka_config", "", &[("node.id", "1"), ("listeners", "PLAINTEXT://:2181")]),
+            wanted("h", "kafka_config", "/etc/kafka/server.properties", &[("listeners", "PLAINTEXT://:2181")]),
             wanted("h", "zookeeper_config", "", &[("clientPort", "2181")]),
         ];
         assert_eq!(

@@ -17,11 +17,24 @@ pub enum Target {
     ZooKeeper,
 }
 
+impl Target {
+    /// Where packages and roles put the service's own settings.
+    #[must_use]
+    pub fn default_path(self) -> &'static str {
+        match self {
+            Self::Kafka => "/etc/kafka/server.properties",
+            Self::ZooKeeper => "/etc/zookeeper/zoo.cfg",
+        }
+    }
+}
+
 /// The service's own settings as a task gives them.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// Whose they are.
     pub target: Target,
+    /// The file.
+    pub path: String,
     /// The release; none where it is not known yet.
     pub release: Option<Release>,
     /// The keys with their values.
@@ -54,6 +67,7 @@ impl Asked {
         let pairs = settings.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value_text(value)?)));
         Some(Self {
             target,
+            path: word("path").or_else(|| word("dest")).unwrap_or_else(|| target.default_path().to_owned()),
             release: word("version").and_then(|version| version.parse().ok()),
             settings: Settings::of(pairs),
             extent: if exclusive && !only_keys { Extent::Whole } else { Extent::Part },

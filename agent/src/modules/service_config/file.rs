@@ -1,10 +1,10 @@
 //! The kinds of files, and editing one of them.
 
 use super::super::shared::difference;
-use super::super::shared::edit::Target;
+use super::super::shared::edit;
 use super::{ModuleError, Service};
 use kfleet_config::jaas::{Login, Section, render};
-use kfleet_config::task::value_text;
+use kfleet_config::task::{Target, value_text};
 use kfleet_config::{Environment, Properties, secret};
 use kfleet_model::{Change, Map, Value};
 use serde::Deserialize;
@@ -31,11 +31,11 @@ impl Kind {
     /// Where packages and roles put it.
     pub(super) fn path(self, service: Service) -> &'static str {
         match (service, self) {
-            (Service::Kafka, Self::Server) => "/etc/kafka/server.properties",
+            (Service::Kafka, Self::Server) => Target::Kafka.default_path(),
             (Service::Kafka, Self::Log4j) => "/etc/kafka/log4j.properties",
             (Service::Kafka, Self::Environment) => "/etc/default/kafka",
             (Service::Kafka, Self::Jaas) => "/etc/kafka/kafka_server_jaas.conf",
-            (Service::ZooKeeper, Self::Server) => "/etc/zookeeper/zoo.cfg",
+            (Service::ZooKeeper, Self::Server) => Target::ZooKeeper.default_path(),
             (Service::ZooKeeper, Self::Log4j) => "/etc/zookeeper/log4j.properties",
             (Service::ZooKeeper, Self::Environment) => "/etc/default/zookeeper",
             (Service::ZooKeeper, Self::Jaas) => "/etc/zookeeper/zookeeper_jaas.conf",
@@ -150,7 +150,7 @@ impl Document {
     }
 
     /// The changes from the file as it was found to this one: one for each key.
-    pub(super) fn changes(&self, target: &Target) -> Vec<Change> {
+    pub(super) fn changes(&self, target: &edit::Target) -> Vec<Change> {
         let old = target.content.as_deref();
         let object = target.path.display().to_string();
         let before = match self {
