@@ -41,6 +41,7 @@ pub(super) struct Params {
     config: Option<String>,
     service: Option<String>,
     listener: Option<String>,
+    command_config: Option<String>,
 }
 
 /// Whose configuration it is.
@@ -62,7 +63,12 @@ pub(super) struct Found {
 impl Params {
     /// The parameters of the broker's reading.
     fn access(&self) -> Map {
-        let given = [("config", &self.config), ("service", &self.service), ("listener", &self.listener)];
+        let given = [
+            ("config", &self.config),
+            ("service", &self.service),
+            ("listener", &self.listener),
+            ("command_config", &self.command_config),
+        ];
         given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?.into()))).collect()
     }
 
@@ -207,7 +213,16 @@ mod tests {
 
     fn params(scope: Scope, settings: &[(&str, Value)]) -> Params {
         let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        Params { scope, topic: None, settings, absent: vec!["b".into()], config: None, service: None, listener: None }
+        Params {
+            scope,
+            topic: None,
+            settings,
+            absent: vec!["b".into()],
+            config: None,
+            service: None,
+            listener: None,
+            command_config: None,
+        }
     }
 
     #[test]
@@ -254,7 +269,7 @@ mod tests {
         params.insert("config".to_owned(), config.into());
         let params = Module::doc(&KafkaDynamicConfig).normalise(&params, |_| false).unwrap();
         let host = RealHost::new(std::sync::Arc::new(TestContext::new()));
-        let run = || KafkaDynamicConfig.run(&host, Call { params: &params, check: false, diff: true }, &mut || Ok(()));
+        let run = || KafkaDynamicConfig.run(&host, Call { params: &params, check: false, diff: true }, &mut |_| Ok(()));
         Ok((run()?.changed, run()?.changed))
     }
 
