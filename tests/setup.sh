@@ -28,6 +28,7 @@ pkg-config          pkg-config
 dpkg-shlibdeps      dpkg-dev
 /usr/include/stdio.h libc6-dev
 /etc/ssl/certs/ca-certificates.crt ca-certificates
+openssl             openssl
 setsid              util-linux
 mvn                 maven
 java                default-jre-headless

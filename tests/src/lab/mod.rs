@@ -422,6 +422,17 @@ impl Host<'_> {
     }
 }
 
+/// The jars of the release that a kind of lab runs, fetched now if they are not in the cache.
+///
+/// # Errors
+/// The kind runs no release, or it can not be fetched.
+pub async fn jars(kind: Kind, progress: &Progress) -> Result<PathBuf> {
+    cache::Cache::from_env()?
+        .libs(kind, progress)
+        .await?
+        .with_context(|| format!("a {kind} lab runs no release of Kafka"))
+}
+
 /// The environment that commands on hosts get.
 pub fn host_environment() -> &'static [(&'static str, &'static str)] {
     &HOST_ENVIRONMENT

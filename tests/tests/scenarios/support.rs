@@ -46,14 +46,18 @@ impl Stage {
 
     /// A stage of its own kind, for a scenario that strikes it itself.
     pub(crate) async fn of_lab(name: &str, kind: Kind, processes: bool) -> Result<Self> {
+        Self::up(name, Topology::of(kind, Subnet::for_name(name)), true, processes).await
+    }
+
+    /// A stage of bare hosts with agents, for a scenario that strikes it itself.
+    pub(crate) async fn of_hosts(name: &str, topology: Topology) -> Result<Self> {
+        Self::up(name, topology, false, false).await
+    }
+
+    async fn up(name: &str, topology: Topology, services: bool, processes: bool) -> Result<Self> {
         let programs = Programs::find(name)?;
-        let options = UpOptions {
-            name: name.to_owned(),
-            topology: Topology::of(kind, Subnet::for_name(name)),
-            services: true,
-            agent: Some(programs.agent_source()),
-            processes,
-        };
+        let agent = Some(programs.agent_source());
+        let options = UpOptions { name: name.to_owned(), topology, services, agent, processes };
         let lab = match Lab::up(&options, &Progress::terminal()).await {
             Ok(lab) => lab,
             Err(error) => {

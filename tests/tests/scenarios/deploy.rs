@@ -1,0 +1,205 @@
+//! Bare hosts made into clusters by the shipped playbooks, in a lab of their own; a real client uses what they made.
+
+use crate::roll;
+use crate::support::{Ended, Stage, expect_code};
+use anyhow::{Context, Result, ensure};
+use kfleet_tests::lab::{Kind, Progress, Subnet, Topology};
+use kfleet_tests::programs::repository;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::process::Command;
+
+/// Beside the other scenarios' lab.
+const LAB: &str = "kfleet-deploy";
+
+const ENSEMBLE: [&str; 3] = ["zk1", "zk2", "zk3"];
+const BROKERS: [&str; 3] = ["kafka1", "kafka2", "kafka3"];
+const NODES: [&str; 3] = ["kraft1", "kraft2", "kraft3"];
+
+/// The link to the release in use; the lab's image has a folder at the usual place, where other labs mount their jars.
+const HOME: &str = "/opt/kafka-current";
+
+/// Made for this lab, as an operator's vault would have it.
+const PASSWORD: &str = "correct-horse.battery/staple";
+
+/// Six bare hosts become a ZooKeeper ensemble and a Kafka cluster with TLS, SCRAM and ACLs. A client with a name and a
+/// right writes and reads, one without is refused; a second run changes nothing; the secured cluster rolls.
+pub(crate) async fn secured() -> Result<()> {
+    let names: Vec<&str> = ENSEMBLE.into_iter().chain(BROKERS).collect();
+    in_lab(Kind::Zk, &names, async |stage, archive| {
+        let folder = stage.folder("deploy")?;
+        write_inventory(stage, &[("zookeeper", "zookeeper", &ENSEMBLE), ("kafka", "broker", &BROKERS)])?;
+        certificates(&folder.join("tls"), &BROKERS).await?;
+        let vars = serde_json::json!({
+            "kafka_archive": archive, "kafka_version": "3.9.1", "kafka_tls": true, "kafka_tls_dir": folder.join("tls"),
+            "kafka_scram": true, "kafka_acl": true, "kafka_admin_password": PASSWORD,
+            "kafka_users": [{"name": "alice", "password": PASSWORD}, {"name": "mallory", "password": PASSWORD}],
+            "kafka_acls": [
+                {"principal": "User:alice", "operations": ["create", "write", "read", "describe"], "name": "orders"},
+                {"principal": "User:alice", "operations": ["read"], "resource": "group", "name": "*"},
+            ],
+            "kafka_heap": "-Xms256m -Xmx384m", "kafka_home": HOME,
+        });
+        deploy_twice(stage, "deploy-zookeeper-mode.yml", &vars, 6).await?;
+        let topic = format!(
+            "/usr/bin/java -Xmx128m -cp '{HOME}/libs/*' org.apache.kafka.tools.TopicCommand \
+             --bootstrap-server kafka1:9092 --command-config /etc/kafka/admin.properties \
+             --create --topic orders --partitions 6 --replication-factor 3"
+        );
+        stage.on("kafka1", &["sh", "-c", &topic]).await?;
+        let ca = folder.join("tls/ca.pem");
+        let alice = [
+            "security.protocol=sasl_ssl".to_owned(),
+            format!("ssl.ca.location={}", ca.display()),
+            "sasl.mechanism=SCRAM-SHA-512".to_owned(),
+            "sasl.username=alice".to_owned(),
+            format!("sasl.password={PASSWORD}"),
+        ];
+        let mallory: Vec<String> = alice.iter().map(|setting| setting.replace("=alice", "=mallory")).collect();
+        write_and_read(stage, "kafka1:9092", &alice).await?;
+        let refused = produce(stage, "kafka1:9092", &mallory).await?;
+        ensure!(refused.code != 0, "who may nothing could write");
+        ensure!(refused.stderr.to_lowercase().contains("authoriz"), "{}", refused.stderr);
+        let unencrypted = produce(stage, "kafka1:9092", &["security.protocol=plaintext".to_owned()]).await?;
+        ensure!(unencrypted.code != 0, "a client without TLS could write");
+        // The agents ask the secured brokers as these ask each other, so a roll works as on any other cluster.
+        roll::restart(stage, "kafka", &BROKERS, "kafka").await?;
+        write_and_read(stage, "kafka2:9092", &alice).await
+    })
+    .await
+}
+
+/// Three bare hosts become a KRaft cluster of Kafka 4, every node broker and controller.
+pub(crate) async fn kraft() -> Result<()> {
+    in_lab(Kind::Kraft, &NODES, async |stage, archive| {
+        write_inventory(stage, &[("kraft", "combined", &NODES)])?;
+        let vars = serde_json::json!({
+            "kafka_archive": archive, "kafka_version": "4.1.1", "kafka_cluster_id": "2M5dGZz9S4mpF8nYvVr1pA",
+            "kafka_heap": "-Xms256m -Xmx384m", "kafka_home": HOME, "kafka_settings": {"auto.create.topics.enable": "true"},
+        });
+        deploy_twice(stage, "deploy-kraft.yml", &vars, 3).await?;
+        write_and_read(stage, "kraft1:9092", &[]).await?;
+        roll::restart(stage, "kraft", &NODES, "kafka").await?;
+        write_and_read(stage, "kraft3:9092", &[]).await
+    })
+    .await
+}
+
+/// A lab of bare hosts with agents, and the archive of the release of a kind; taken down at the end, whatever it is.
+async fn in_lab<F>(kind: Kind, hosts: &[&str], work: F) -> Result<()>
+where
+    F: AsyncFnOnce(&Stage, &Path) -> Result<()>,
+{
+    let topology = Topology::bare(Subnet::for_name(LAB), hosts)?;
+    let stage = Stage::of_hosts(LAB, topology).await?;
+    let outcome = async {
+        let archive = archive(&stage, kind).await?;
+        work(&stage, &archive).await
+    }
+    .await;
+    stage.strike().await;
+    outcome
+}
+
+/// A release archive in the shape of the project's own, made of the published jars.
+async fn archive(stage: &Stage, kind: Kind) -> Result<PathBuf> {
+    let version = kind.kafka_version().context("no release")?;
+    let jars = kfleet_tests::lab::jars(kind, &Progress::terminal()).await?;
+    let archive = stage.folder("dist")?.join(format!("kafka_2.13-{version}.tgz"));
+    let within = format!("s,^libs,kafka_2.13-{version}/libs,");
+    let mut tar = Command::new("tar");
+    tar.args(["--create", "--gzip", "--dereference", "--transform", &within, "--file"]).arg(&archive);
+    run(tar.arg("--directory").arg(jars.parent().context("jars have a folder")?).arg("libs")).await?;
+    Ok(archive)
+}
+
+fn write_inventory(stage: &Stage, groups: &[(&str, &str, &[&str])]) -> Result<()> {
+    let mut text = String::new();
+    for (group, role, hosts) in groups {
+        writeln!(text, "[{group}]")?;
+        for (id, host) in (1..).zip(*hosts) {
+            let address = stage.lab.host(host)?.spec().address;
+            writeln!(
+                text,
+                "{host} ansible_host={address} {}={id}",
+                if *role == "zookeeper" { "myid" } else { "broker_id" }
+            )?;
+        }
+        writeln!(text, "[{group}:vars]\nkfleet_role={role}\n")?;
+    }
+    std::fs::write(stage.fleet.join("inventory/hosts.ini"), text)?;
+    Ok(())
+}
+
+/// An operator's own authority, and a certificate with its key for each host, as `openssl` makes them.
+async fn certificates(folder: &Path, hosts: &[&str]) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut script = String::from(
+        "set -eu; umask 077; \
+         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=lab-authority \
+         -keyout ca.key -out ca.pem; ",
+    );
+    for host in hosts {
+        write!(
+            script,
+            "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={host} \
+             -addext subjectAltName=DNS:{host} -keyout {host}.key -out {host}.csr; \
+             openssl x509 -req -in {host}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -copy_extensions copy \
+             -out {host}.crt; cat {host}.key {host}.crt > {host}.pem; "
+        )?;
+    }
+    run(Command::new("sh").args(["-c", &script]).current_dir(folder)).await
+}
+
+async fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().await?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// The first run makes everything, the second finds nothing to do.
+async fn deploy_twice(stage: &Stage, playbook: &str, vars: &serde_json::Value, hosts: usize) -> Result<()> {
+    let playbook = repository().join("playbooks").join(playbook).display().to_string();
+    let vars = vars.to_string();
+    let begun = tokio::time::Instant::now();
+    let first = stage.kfleet(&["run", &playbook, "-e", &vars]).await?;
+    expect_code(&first, 0)?;
+    ensure!(!first.stdout.contains(PASSWORD), "the password is shown");
+    println!("    deployed in {} s", begun.elapsed().as_secs());
+    let second = stage.kfleet(&["run", &playbook, "-e", &vars]).await?;
+    expect_code(&second, 0)?;
+    let unchanged = second.stdout.lines().filter(|line| line.contains("changed=0 ")).count();
+    ensure!(unchanged == hosts, "a second run changed something:\n{}", second.stdout);
+    Ok(())
+}
+
+/// Writes lines to the topic with `acks=all` and reads them back, as any client does.
+async fn write_and_read(stage: &Stage, broker: &str, settings: &[String]) -> Result<()> {
+    let written = produce(stage, broker, settings).await?;
+    ensure!(written.code == 0, "writing failed: {}", written.stderr);
+    let options = options(settings);
+    let mut kcat = stage.lab.controller_command("kcat")?;
+    kcat.args(["-b", broker, "-C", "-t", "orders", "-o", "beginning", "-e", "-q"]).args(options);
+    let read = tokio::time::timeout(Duration::from_secs(60), kcat.output()).await.context("reading did not end")??;
+    let text = String::from_utf8_lossy(&read.stdout);
+    ensure!(
+        text.lines().any(|line| line == "a line"),
+        "not read back: {text} {}",
+        String::from_utf8_lossy(&read.stderr)
+    );
+    Ok(())
+}
+
+async fn produce(stage: &Stage, broker: &str, settings: &[String]) -> Result<Ended> {
+    let script = "echo 'a line' | exec timeout 40 kcat -P -X acks=all -X message.timeout.ms=20000 \"$@\"";
+    let mut shell = stage.lab.controller_command("sh")?;
+    shell.args(["-c", script, "kcat", "-b", broker, "-t", "orders"]).args(options(settings));
+    let output = shell.output().await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Ended { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) })
+}
+
+fn options(settings: &[String]) -> Vec<String> {
+    settings.iter().flat_map(|setting| ["-X".to_owned(), setting.clone()]).collect()
+}
