@@ -3,10 +3,12 @@
 //! Everything that a module does to the host ends here: files through `write`, helpers through `process`, units
 //! through `services`, the operator's commands through the shim that the agent's core lends by [`OpContext`].
 
-use super::services::{self, Services};
+use super::services::Services;
+use super::supervisord::Supervisord;
+use super::systemd::Systemd;
 use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
-    HostError, HostView, OpContext, Unit, UnitAction, User, process, write,
+    HostError, HostView, OpContext, ServiceManager, Unit, UnitAction, User, process, write,
 };
 use std::fs::File;
 use std::io::{Read, Write};
@@ -33,7 +35,11 @@ impl RealHost {
     /// The machine as one op sees it: its deadline, its cancellation, its stream of events.
     #[must_use]
     pub fn new(context: Arc<dyn OpContext>) -> Self {
-        Self { services: services::open(&context), context }
+        let services: Box<dyn Services> = match context.service_manager() {
+            ServiceManager::Systemd => Box::new(Systemd::new(context.clone())),
+            ServiceManager::Supervisord { socket } => Box::new(Supervisord::new(context.clone(), socket.clone())),
+        };
+        Self { services, context }
     }
 
     fn blob(&self, sha256: &str) -> Result<PathBuf, HostError> {
@@ -427,7 +433,6 @@ fn file_stat(meta: &std::fs::Metadata, target: Option<PathBuf>) -> FileStat {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::ServiceManager;
     use super::*;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};

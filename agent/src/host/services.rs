@@ -1,10 +1,7 @@
 //! The host's service manager: what is asked of it, and which one the agent's configuration names.
 
-use super::supervisord::Supervisord;
-use super::systemd::Systemd;
-use super::{HostError, OpContext, Unit, UnitAction};
+use super::{HostError, Unit, UnitAction};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// What keeps the host's services running.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,12 +32,4 @@ pub(super) trait Services: Send + Sync {
 
     /// As [`super::Host::unit_action`].
     fn act(&self, name: &str, action: UnitAction) -> Result<(), HostError>;
-}
-
-/// The service manager of this host, for the length of one op.
-pub(super) fn open(context: &Arc<dyn OpContext>) -> Box<dyn Services> {
-    match context.service_manager() {
-        ServiceManager::Systemd => Box::new(Systemd::new(context.clone())),
-        ServiceManager::Supervisord { socket } => Box::new(Supervisord::new(context.clone(), socket.clone())),
-    }
 }
