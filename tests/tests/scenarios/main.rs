@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "what a scenario saw is its output")]
 
+mod config;
 mod deploy;
 mod faults;
 mod guard;
@@ -33,6 +34,7 @@ const NEED_CONTAINERS: &[(&str, &str)] = &[
         "it installs on hosts",
     ),
     ("three_bare_hosts_become_a_kraft_cluster_and_a_second_run_changes_nothing", "it installs on hosts"),
+    ("a_dynamic_change_reaches_running_brokers_and_a_static_one_waits_for_a_roll", "it writes to the hosts' own /etc"),
     ("a_network_cut_of_30_s_is_told_as_reconnecting_and_loses_nothing", "it pulls a host's network cable"),
     ("with_one_broker_down_the_restart_of_another_is_refused_by_its_agent", "it reads the hosts' systemd journals"),
     ("a_restart_of_all_nodes_at_once_has_never_two_of_a_cluster_down", "it reads the hosts' systemd journals"),
@@ -54,6 +56,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("hosts_of_plain_processes_roll_under_load_and_come_back_from_a_power_cut", |_s| Box::pin(plain::under_load())),
     ("with_one_broker_down_the_restart_of_another_is_refused_by_its_agent", |s| Box::pin(guard::second_broker(s))),
     ("a_restart_of_all_nodes_at_once_has_never_two_of_a_cluster_down", |s| Box::pin(guard::all_at_once(s))),
+    ("a_dynamic_change_reaches_running_brokers_and_a_static_one_waits_for_a_roll", |s| {
+        Box::pin(config::dynamic_and_static(s))
+    }),
     ("six_bare_hosts_become_a_cluster_with_tls_scram_and_acls_and_a_second_run_changes_nothing", |_s| {
         Box::pin(deploy::secured())
     }),
