@@ -35,7 +35,7 @@ mod tool;
 mod topology;
 mod up;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -157,10 +157,12 @@ impl Lab {
     /// # Errors
     /// The lab has no network, or its cgroup can not be made.
     pub fn controller_command(&self, program: impl AsRef<OsStr>) -> Result<tokio::process::Command> {
-        let prefix = self.controller_prefix()?;
-        let Some((first, rest)) = prefix.split_first() else { return Ok(tokio::process::Command::new(program)) };
+        let mut words: Vec<OsString> = self.controller_prefix()?.into_iter().map(OsString::from).collect();
+        words.push(program.as_ref().to_owned());
+        let (first, rest) = words.split_first().context("a command line begins with a program")?;
         let mut command = tokio::process::Command::new(first);
-        command.args(rest).arg(program);
+        // `cargo test` has the build's own libraries found first; `kcat` would load a librdkafka without TLS.
+        command.args(rest).env_remove("LD_LIBRARY_PATH");
         Ok(command)
     }
 
