@@ -5,7 +5,7 @@ mod tally;
 use super::topic::{client_config, partition_count};
 use super::{LibraryError, ProducerReport, RecordsError, blocking, record};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ impl Reader<'_> {
         let mut assignment = TopicPartitionList::new();
         for partition in 0..partitions {
             let topic = &self.report.topic;
-            let (low, high) = consumer.fetch_watermarks(topic, partition, self.limit).map_err(|e| self.failed(e))?;
+            let (low, high) = self.extent(consumer, partition)?;
             tally.begin(partition, low, high);
             if low < high {
                 ends.insert(partition, high);
@@ -96,6 +96,24 @@ impl Reader<'_> {
         }
         consumer.assign(&assignment).map_err(|e| self.failed(e))?;
         Ok(ends)
+    }
+
+    /// Where a partition begins and ends. A leader that has just moved is looked for again, as every consumer does.
+    fn extent(&self, consumer: &BaseConsumer, partition: i32) -> Result<(i64, i64), RecordsError> {
+        let topic = &self.report.topic;
+        let begun = Instant::now();
+        loop {
+            match consumer.fetch_watermarks(topic, partition, self.limit) {
+                Err(error) if leader_moved(&error) && begun.elapsed() < self.limit => {
+                    consumer.fetch_metadata(Some(topic), self.limit).map_err(|e| self.failed(e))?;
+                    // Nothing is assigned yet, so this is a pause.
+                    if let Some(Err(error)) = consumer.poll(POLL) {
+                        tracing::debug!(%error, partition, "while a leader was looked for");
+                    }
+                }
+                outcome => return outcome.map_err(|e| self.failed(e)),
+            }
+        }
     }
 
     fn failed(&self, source: KafkaError) -> RecordsError {
@@ -112,6 +130,31 @@ impl Reader<'_> {
             topic: self.report.topic.clone(),
             unfinished: ends.keys().copied().collect(),
             waited,
+        }
+    }
+}
+
+/// Whether the broker that was asked only says that another one leads, or that none does at this moment.
+fn leader_moved(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_moved_is_looked_for_again_and_nothing_else_is() {
+        for (code, moved) in [
+            (RDKafkaErrorCode::NotLeaderForPartition, true),
+            (RDKafkaErrorCode::LeaderNotAvailable, true),
+            (RDKafkaErrorCode::UnknownTopicOrPartition, false),
+            (RDKafkaErrorCode::TopicAuthorizationFailed, false),
+        ] {
+            assert_eq!(leader_moved(&KafkaError::MetadataFetch(code)), moved, "{code:?}");
         }
     }
 }
