@@ -69,6 +69,8 @@ impl Reader<'_> {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => _ = ends.remove(&partition),
+                // The library reconnects and looks for leaders by itself and says so; the limit ends what does not pass.
+                Some(Err(error)) if passes(&error) => tracing::debug!(%error, "while records were read back"),
                 Some(Err(source)) => return Err(self.failed(source)),
             }
         }
@@ -104,8 +106,12 @@ impl Reader<'_> {
         let begun = Instant::now();
         loop {
             match consumer.fetch_watermarks(topic, partition, self.limit) {
-                Err(error) if leader_moved(&error) && begun.elapsed() < self.limit => {
-                    consumer.fetch_metadata(Some(topic), self.limit).map_err(|e| self.failed(e))?;
+                Err(error) if passes(&error) && begun.elapsed() < self.limit => {
+                    tracing::debug!(%error, partition, "while the ends of a partition were asked for");
+                    match consumer.fetch_metadata(Some(topic), self.limit) {
+                        Err(error) if !passes(&error) => return Err(self.failed(error)),
+                        Ok(_) | Err(_) => {}
+                    }
                     // Nothing is assigned yet, so this is a pause.
                     if let Some(Err(error)) = consumer.poll(POLL) {
                         tracing::debug!(%error, partition, "while a leader was looked for");
@@ -134,11 +140,26 @@ impl Reader<'_> {
     }
 }
 
-/// Whether the broker that was asked only says that another one leads, or that none does at this moment.
-fn leader_moved(error: &KafkaError) -> bool {
+/// Whether an error is of a kind that passes while brokers restart and leaders move: Kafka's own retriable errors
+/// (<https://kafka.apache.org/protocol#protocol_error_codes>) and a lost connection.
+fn passes(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
     matches!(
         error.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::KafkaStorageError
+                | Code::RequestTimedOut
+                | Code::NetworkException
+                | Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::OperationTimedOut
+        )
     )
 }
 
@@ -147,14 +168,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leader_that_moved_is_looked_for_again_and_nothing_else_is() {
-        for (code, moved) in [
-            (RDKafkaErrorCode::NotLeaderForPartition, true),
-            (RDKafkaErrorCode::LeaderNotAvailable, true),
-            (RDKafkaErrorCode::UnknownTopicOrPartition, false),
-            (RDKafkaErrorCode::TopicAuthorizationFailed, false),
+    fn what_passes_while_leaders_move_is_asked_again_and_nothing_else_is() {
+        use RDKafkaErrorCode as Code;
+        for (code, again) in [
+            (Code::NotLeaderForPartition, true),
+            (Code::LeaderNotAvailable, true),
+            // A new leader whose high watermark is not known yet (KIP-207).
+            (Code::OffsetNotAvailable, true),
+            (Code::FencedLeaderEpoch, true),
+            (Code::BrokerTransportFailure, true),
+            (Code::OperationTimedOut, true),
+            (Code::UnknownTopicOrPartition, false),
+            (Code::OffsetOutOfRange, false),
+            (Code::AutoOffsetReset, false),
+            (Code::TopicAuthorizationFailed, false),
+            (Code::Authentication, false),
         ] {
-            assert_eq!(leader_moved(&KafkaError::MetadataFetch(code)), moved, "{code:?}");
+            assert_eq!(passes(&KafkaError::MetadataFetch(code)), again, "{code:?}");
         }
     }
 }
