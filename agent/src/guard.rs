@@ -10,7 +10,7 @@
 //!         Blind ----------------- by a roll ------------------------------> permitted: it has other views
 //!           |                     by hand: look again --- patience over --> refused
 //!         Clear ----------------- by a roll ------------------------------> permitted: its lease keeps others away
-//!           |                     by hand: wait for the turn, look again -> permitted
+//!           |                     by hand: wait for the turn, look again -> permitted, as long as the turn lasts
 //!         Against(reasons): look again ----------------- patience over --> refused
 //! ```
 //!
@@ -24,6 +24,7 @@ use crate::host::{HostError, HostView, Unit};
 use crate::modules::UnitStop;
 use kfleet_model::stop::guard::{Answer, OPEN, Standing, judge, wait_for_turn};
 use kfleet_model::{BrokerId, Reason};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The pause between two looks at a cluster that is not whole. A look at a large one costs its broker something.
@@ -104,11 +105,40 @@ fn waited(seconds: u64) -> String {
     if seconds == 0 { String::new() } else { format!(" (still so after {seconds} s)") }
 }
 
+/// A stop that may be done, perhaps for a moment only.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Permit {
+    /// At any time.
+    Always,
+    /// In this turn.
+    Turn {
+        /// Whose.
+        node: BrokerId,
+        /// The members that take turns.
+        members: BTreeSet<BrokerId>,
+        /// When the look began that it is founded on, since the boot.
+        looked: Duration,
+    },
+}
+
+impl Permit {
+    /// Whether it is still good. What lies between it and the stop (a record that is synced to a busy disk) can take
+    /// longer than a turn.
+    pub(crate) fn holds(&self, host: &dyn HostView) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Turn { node, members, looked } => {
+                host.uptime().saturating_sub(*looked) < OPEN && wait_for_turn(*node, members, host.unix_ms()).is_zero()
+            }
+        }
+    }
+}
+
 /// Permits a stop, perhaps after a wait, or says why not.
 ///
 /// # Errors
 /// What stands against it; [`HostError::Stopped`] when the op ends while it waits.
-pub(crate) fn permit(host: &dyn HostView, stop: &UnitStop, by: By, config: &Guard) -> Result<(), GuardError> {
+pub(crate) fn permit(host: &dyn HostView, stop: &UnitStop, by: By, config: &Guard) -> Result<Permit, GuardError> {
     let least = Duration::from_secs(config.min_restart_interval_s);
     let age = stop.unit.age(host.uptime());
     if age < least && collect::is_node(host, &stop.unit)? {
@@ -116,7 +146,7 @@ pub(crate) fn permit(host: &dyn HostView, stop: &UnitStop, by: By, config: &Guar
         return Err(GuardError::TooSoon { unit, age_s: age.as_secs(), least_s: least.as_secs() });
     }
     if stop.allow_outage || !config.node_stops {
-        return Ok(());
+        return Ok(Permit::Always);
     }
     let patience = Duration::from_secs(config.patience_s);
     watch(host, &stop.unit, by, patience, &mut |host, unit| collect::standing(host, unit))
@@ -126,14 +156,14 @@ pub(crate) fn permit(host: &dyn HostView, stop: &UnitStop, by: By, config: &Guar
 type Look<'a> = &'a mut dyn FnMut(&dyn HostView, &Unit) -> Result<Option<Standing>, HostError>;
 
 /// Looks until the stop is permitted, or the patience is over.
-fn watch(host: &dyn HostView, unit: &Unit, by: By, patience: Duration, look: Look<'_>) -> Result<(), GuardError> {
+fn watch(host: &dyn HostView, unit: &Unit, by: By, patience: Duration, look: Look<'_>) -> Result<Permit, GuardError> {
     let name = || unit.name.clone();
     let began = host.uptime();
     let mut told = String::new();
     let mut adrift_since = None;
     loop {
         let looked = Looked::now(host);
-        let Some(standing) = look(host, unit)? else { return Ok(()) };
+        let Some(standing) = look(host, unit)? else { return Ok(Permit::Always) };
         let waited = host.uptime().saturating_sub(began);
         let over = (waited >= patience).then_some(waited.as_secs());
         let answer = answer(&standing, by, looked.took(host));
@@ -144,17 +174,17 @@ fn watch(host: &dyn HostView, unit: &Unit, by: By, patience: Duration, look: Loo
             Answer::Adrift { why } if adrift_since.is_some_and(|since| host.uptime() - since >= ADRIFT) => {
                 return free(unit, &why);
             }
-            Answer::Clear { .. } if by == By::Roll => return Ok(()),
+            Answer::Clear { .. } if by == By::Roll => return Ok(Permit::Always),
             Answer::Clear { node, members } => {
                 let wait = wait_for_turn(node, &members, host.unix_ms());
                 if wait.is_zero() && wait_for_turn(node, &members, looked.unix_ms).is_zero() {
-                    return Ok(());
+                    return Ok(Permit::Turn { node, members, looked: looked.uptime });
                 }
                 to_turn(host, unit, node, wait)?;
             }
             Answer::Blind { why } if by == By::Roll => {
                 tracing::warn!(unit = unit.name, why, "nothing is known of the cluster; the roll has other views");
-                return Ok(());
+                return Ok(Permit::Always);
             }
             Answer::Adrift { why } | Answer::Blind { why } => match over {
                 Some(waited_s) => return Err(GuardError::Blind { unit: name(), why, waited_s }),
@@ -170,9 +200,9 @@ fn watch(host: &dyn HostView, unit: &Unit, by: By, patience: Duration, look: Loo
     }
 }
 
-fn free(unit: &Unit, why: &str) -> Result<(), GuardError> {
+fn free(unit: &Unit, why: &str) -> Result<Permit, GuardError> {
     tracing::info!(unit = unit.name, why, "the stop takes nothing away from a cluster");
-    Ok(())
+    Ok(Permit::Always)
 }
 
 /// Waits for a node's turn.

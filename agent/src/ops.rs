@@ -30,7 +30,7 @@ pub use follow::{FollowError, Follower};
 pub use observe::ObserveError;
 
 use crate::config::Guard;
-use crate::guard::{self, By, GuardError};
+use crate::guard::{self, By, GuardError, Permit};
 use crate::host::{HostError, HostView};
 use crate::journal::cache::Cache;
 use crate::journal::error::{StateError, chain};
@@ -274,21 +274,36 @@ impl Ops {
         let context = Context::new(entry.clone(), op, self.0.settings.clone(), self.0.cache.clone());
         let context = Arc::new(context);
         let before_apply = |host: &dyn HostView, stop: Option<&UnitStop>| {
-            self.guard(entry, op, host, stop)?;
-            self.accept(entry, op).map_err(|why| Box::new(OpEnd::Refused { why }))
+            loop {
+                let permit = self.guard(entry, op, host, stop)?;
+                if !entry.effects() {
+                    self.accept(entry, op).map_err(|why| Box::new(OpEnd::Refused { why }))?;
+                }
+                // On a busy disk the record can take longer than the permit lasts. It is made once, so the second
+                // permit is used at once.
+                if permit.holds(host) {
+                    return Ok(());
+                }
+            }
         };
         runner::run(op, &context, before_apply)
     }
 
     /// The host's own guard rails, before the first side effect.
-    fn guard(&self, entry: &Entry, op: &Op, host: &dyn HostView, stop: Option<&UnitStop>) -> Result<(), Box<OpEnd>> {
+    fn guard(
+        &self,
+        entry: &Entry,
+        op: &Op,
+        host: &dyn HostView,
+        stop: Option<&UnitStop>,
+    ) -> Result<Permit, Box<OpEnd>> {
         let refused = |error: GuardError| Box::new(OpEnd::Refused { why: chain(&error) });
         if self.0.guard.read_only {
             return Err(refused(GuardError::ReadOnly));
         }
         let by = if op.lease.is_some() { By::Roll } else { By::Hand };
-        match stop.map_or(Ok(()), |stop| guard::permit(host, stop, by, &self.0.guard)) {
-            Ok(()) => Ok(()),
+        match stop.map_or(Ok(Permit::Always), |stop| guard::permit(host, stop, by, &self.0.guard)) {
+            Ok(permit) => Ok(permit),
             Err(GuardError::Host(HostError::Stopped(what))) => Err(Box::new(match entry.stop_reason() {
                 Some(Stop::Cancelled) => OpEnd::Refused { why: format!("cancelled while it waited for {what}") },
                 Some(Stop::Deadline) | None => {

@@ -65,7 +65,7 @@ fn watched(by: By, script: &[(u64, Standing)]) -> (Result<(), String>, Duration,
         let seen = script.iter().rev().find(|(from, _)| Duration::from_secs(*from) <= passed);
         Ok(seen.map(|(_, standing)| standing.clone()))
     };
-    let outcome = watch(&host, &unit, by, PATIENCE, &mut look).map_err(|error| error.to_string());
+    let outcome = watch(&host, &unit, by, PATIENCE, &mut look).map(|_| ()).map_err(|error| error.to_string());
     let took = host.uptime() - began;
     (outcome, took, host)
 }
@@ -157,6 +157,22 @@ fn a_view_that_outlasts_the_turn_is_none() {
 }
 
 #[test]
+fn a_permit_by_hand_is_void_when_something_slow_came_between() {
+    let host = host(KAFKA);
+    let unit = host.unit("kafka").unwrap();
+    let by = |by| watch(&host, &unit, by, PATIENCE, &mut |_, _| Ok(Some(whole()))).unwrap();
+    let (hand, roll) = (by(By::Hand), by(By::Roll));
+    assert!(hand.holds(&host) && roll.holds(&host));
+    host.pause(OPEN, "a busy disk").unwrap();
+    assert!(!hand.holds(&host), "its turn is over");
+    assert!(roll.holds(&host), "a roll has no turns");
+    // Its next turn is not the one that was permitted: the cluster was not looked at since.
+    host.pause(TURN * 3 - OPEN, "a very busy disk").unwrap();
+    assert!(!hand.holds(&host));
+    assert!(by(By::Hand).holds(&host));
+}
+
+#[test]
 fn an_op_that_ends_while_it_waits_says_what_it_waited_for() {
     let spec = json!({"deadline_s": 10, "units": [{"name": "kafka.service", "active": "active"}]});
     let host = FakeHost::new(&serde_json::from_value::<Spec>(spec).unwrap());
@@ -177,7 +193,7 @@ fn what_nobody_counts_on_and_units_of_other_programs_are_stopped_at_once() {
 /// Asks for a stop of the unit under a configuration.
 fn permitted(host: &FakeHost, allow_outage: bool, config: &Guard) -> Result<(), String> {
     let stop = UnitStop { unit: host.unit("kafka").unwrap(), allow_outage };
-    permit(host, &stop, By::Hand, config).map_err(|error| error.to_string())
+    permit(host, &stop, By::Hand, config).map(|_| ()).map_err(|error| error.to_string())
 }
 
 #[tokio::test]
