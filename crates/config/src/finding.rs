@@ -172,6 +172,24 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Whether the key is one that the service does not read, and passes over.
+    #[must_use]
+    pub fn is_passed_over(&self) -> bool {
+        match self {
+            Self::Unknown { .. } | Self::NotYet { .. } | Self::Removed { .. } => true,
+            Self::Deprecated { .. }
+            | Self::Value { .. }
+            | Self::Twice { .. }
+            | Self::Malformed { .. }
+            | Self::Missing { .. }
+            | Self::Form { .. }
+            | Self::Rule { .. }
+            | Self::EvenQuorum { .. }
+            | Self::Same { .. }
+            | Self::Disagree { .. } => false,
+        }
+    }
+
     /// Whether the value is what is wrong, and not the key.
     #[must_use]
     pub fn is_about_the_value(&self) -> bool {

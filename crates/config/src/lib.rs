@@ -28,6 +28,8 @@ pub mod secret;
 mod settings;
 pub mod task;
 mod value;
+#[cfg(test)]
+mod verdicts;
 pub mod zookeeper;
 
 pub use definitions::{Definition, Table, Update};

@@ -99,19 +99,8 @@ impl Asked {
         let alone = Settings::of([(key, "${later}")]);
         let open = Self { settings: alone, extent: Extent::Part, ..self.clone() };
         let mut found = open.check();
-        found.retain(|finding| match finding.problem {
-            Problem::Unknown { .. } | Problem::NotYet { .. } | Problem::Removed { .. } | Problem::Deprecated { .. } => {
-                true
-            }
-            Problem::Value { .. }
-            | Problem::Twice { .. }
-            | Problem::Malformed { .. }
-            | Problem::Missing { .. }
-            | Problem::Form { .. }
-            | Problem::Rule { .. }
-            | Problem::EvenQuorum { .. }
-            | Problem::Same { .. }
-            | Problem::Disagree { .. } => false,
+        found.retain(|finding| {
+            finding.problem.is_passed_over() || matches!(finding.problem, Problem::Deprecated { .. })
         });
         found
     }

@@ -2,7 +2,7 @@
 
 use super::file::{self, Document, Kind};
 use super::{Checks, ModuleError, Params, Service, ServiceConfig};
-use kfleet_config::{Extent, Finding, Problem, Release, Settings, Severity, kafka, zookeeper};
+use kfleet_config::{Extent, Finding, Release, Settings, Severity, kafka, zookeeper};
 use kfleet_model::{Map, Value};
 
 /// One problem as a sentence: where, what, and what to do.
@@ -40,7 +40,7 @@ impl ServiceConfig {
             }
         };
         for finding in &mut found {
-            if ignored(&finding.problem) && !params.settings.contains_key(&finding.key) {
+            if finding.problem.is_passed_over() && !params.settings.contains_key(&finding.key) {
                 finding.severity = Severity::Warning;
             }
         }
@@ -66,23 +66,6 @@ fn release(params: &Params) -> Result<Release, ModuleError> {
         ModuleError::Invalid("version is needed to check the keys (as 3.9.1; checks: none goes without)".to_owned())
     })?;
     version.parse().map_err(|error: kfleet_config::ReleaseError| ModuleError::Invalid(format!("version {error}")))
-}
-
-/// A key that the service does not read and passes over.
-fn ignored(problem: &Problem) -> bool {
-    match problem {
-        Problem::Unknown { .. } | Problem::NotYet { .. } | Problem::Removed { .. } => true,
-        Problem::Deprecated { .. }
-        | Problem::Value { .. }
-        | Problem::Twice { .. }
-        | Problem::Malformed { .. }
-        | Problem::Missing { .. }
-        | Problem::Form { .. }
-        | Problem::Rule { .. }
-        | Problem::EvenQuorum { .. }
-        | Problem::Same { .. }
-        | Problem::Disagree { .. } => false,
-    }
 }
 
 /// A finding as a value of the result.

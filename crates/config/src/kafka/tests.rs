@@ -1,7 +1,8 @@
 //! Tests of the rules for one node. First against Kafka itself, then of what Kafka does not say.
 
 use super::*;
-use crate::{Properties, Severity};
+use crate::Properties;
+use crate::verdicts::{hold, shown};
 
 /// `VERSION, KEY=VALUE;;..., verdict`: the verdicts are those of Kafka's own classes (`tests/kafka-definitions`, judge).
 const VERDICTS: &str = include_str!("recorded/verdicts.tsv");
@@ -15,29 +16,9 @@ fn findings(version: &str, text: &str) -> Vec<Finding> {
     check(Node { release, extent: Extent::Whole, settings: &settings, extra: &["my.plugin.*".to_owned()] })
 }
 
-fn shown(found: &[Finding]) -> Vec<String> {
-    let severity = |severity| if severity == Severity::Error { "E" } else { "W" };
-    let line = |found: &Finding| found.line.map(|line| format!("{line}: ")).unwrap_or_default();
-    found.iter().map(|found| format!("{} {}{}", severity(found.severity), line(found), found.problem)).collect()
-}
-
 #[test]
 fn an_error_is_what_kafka_itself_does_not_start_with() {
-    let mut rows = 0;
-    let mut wrong = Vec::new();
-    for row in VERDICTS.lines() {
-        let columns: Vec<&str> = row.split('\t').collect();
-        let [version, settings, verdict] = columns[..] else { panic!("{row:?}") };
-        rows += 1;
-        let found = findings(version, &settings.replace(";;", "\n"));
-        let errors = found.iter().any(|found| found.severity == Severity::Error);
-        let stricter = STRICTER.iter().any(|settings_of| settings.ends_with(settings_of));
-        if errors != (verdict == "refuses") && !(errors && stricter) {
-            wrong.push(format!("{row}\n    {}", shown(&found).join("\n    ")));
-        }
-    }
-    assert!(rows > 190, "{rows} rows");
-    assert!(wrong.is_empty(), "{} of {rows}:\n{}", wrong.len(), wrong.join("\n"));
+    hold(VERDICTS, 190, findings, |settings| STRICTER.iter().any(|part| settings.ends_with(part)));
 }
 
 const KRAFT: &str = "process.roles=broker\nnode.id=1\ncontroller.quorum.voters=7@a:9093,8@b:9093,9@c:9093\n\

@@ -1,7 +1,8 @@
 //! Tests of the rules for one server: against ZooKeeper itself, then of what it does not say.
 
 use super::*;
-use crate::{Properties, Severity};
+use crate::Properties;
+use crate::verdicts::{hold, shown};
 
 /// `VERSION, KEY=VALUE;;..., verdict`: the verdicts are those of ZooKeeper's own classes, for the server with id 1.
 const VERDICTS: &str = include_str!("recorded/verdicts.tsv");
@@ -16,28 +17,14 @@ fn findings(version: &str, text: &str, my_id: Option<i64>) -> Vec<Finding> {
     check(Server { release: version.parse().unwrap(), extent: Extent::Whole, settings: &settings, my_id, extra: &[] })
 }
 
-fn shown(found: &[Finding]) -> Vec<String> {
-    let severity = |severity| if severity == Severity::Error { "E" } else { "W" };
-    found.iter().map(|found| format!("{} {}", severity(found.severity), found.problem)).collect()
-}
-
 #[test]
 fn an_error_is_what_zookeeper_itself_does_not_start_with() {
-    let mut rows = 0;
-    let mut wrong = Vec::new();
-    for row in VERDICTS.lines() {
-        let columns: Vec<&str> = row.split('\t').collect();
-        let [version, settings, verdict] = columns[..] else { panic!("{row:?}") };
-        rows += 1;
-        let found = findings(version, &settings.replace(";;", "\n"), Some(1));
-        let errors = found.iter().any(|found| found.severity == Severity::Error);
-        let stricter = STRICTER.iter().any(|part| settings.contains(part));
-        if errors != (verdict == "refuses") && !(errors && stricter) {
-            wrong.push(format!("{row}\n    {}", shown(&found).join("\n    ")));
-        }
-    }
-    assert!(rows > 80, "{rows} rows");
-    assert!(wrong.is_empty(), "{} of {rows}:\n{}", wrong.len(), wrong.join("\n"));
+    hold(
+        VERDICTS,
+        80,
+        |version, text| findings(version, text, Some(1)),
+        |settings| STRICTER.iter().any(|part| settings.contains(part)),
+    );
 }
 
 #[test]
