@@ -69,18 +69,10 @@ impl State {
             _ => Self::Unknown,
         }
     }
-
-    /// The same in systemd's words, which modules and snapshots are made of.
-    fn active_state(self) -> &'static str {
-        match self {
-            Self::Stopped | Self::Exited => "inactive",
-            Self::Starting | Self::Backoff => "activating",
-            Self::Running => "active",
-            Self::Stopping => "deactivating",
-            Self::Fatal | Self::Unknown => "failed",
-        }
-    }
 }
+
+/// How a process ends that was asked to: by itself, or as a JVM does on SIGTERM.
+const GOOD_ENDS: [i32; 2] = [0, 143];
 
 /// A program's process, as `getProcessInfo` tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,14 +96,29 @@ impl Process {
         }
     }
 
+    /// Whether it is down, and not because somebody stopped it.
+    fn has_failed(&self) -> bool {
+        match self.state {
+            State::Fatal | State::Unknown => true,
+            State::Exited => !GOOD_ENDS.contains(&self.exit_status),
+            State::Stopped | State::Starting | State::Running | State::Backoff | State::Stopping => false,
+        }
+    }
+
+    /// Its state in systemd's words, which modules and snapshots are made of.
+    fn active_state(&self) -> &'static str {
+        match self.state {
+            _ if self.has_failed() => "failed",
+            State::Stopped | State::Exited | State::Fatal | State::Unknown => "inactive",
+            State::Starting | State::Backoff => "activating",
+            State::Running => "active",
+            State::Stopping => "deactivating",
+        }
+    }
+
     /// As systemd's `Result`: how the last run ended.
     fn result(&self) -> &'static str {
-        match self.state {
-            State::Fatal | State::Unknown => "exit-code",
-            State::Stopped | State::Starting | State::Running | State::Backoff | State::Stopping | State::Exited => {
-                "success"
-            }
-        }
+        if self.has_failed() { "exit-code" } else { "success" }
     }
 }
 
@@ -191,7 +198,7 @@ impl Supervisord {
         Ok(Unit {
             name: name.to_owned(),
             load_state: "loaded".to_owned(),
-            active_state: process.state.active_state().to_owned(),
+            active_state: process.active_state().to_owned(),
             sub_state: process.word.to_lowercase(),
             file_state: if starts_alone { "enabled" } else { "disabled" }.to_owned(),
             main_pid: process.pid,

@@ -145,7 +145,8 @@ impl Module for Service {
         }
         ModuleDoc {
             name: self.name.into(),
-            summary: "Starts, stops, restarts, reloads, enables and masks units of systemd".into(),
+            summary: "Starts, stops, restarts, reloads, enables and masks units of systemd, or programs of supervisord"
+                .into(),
             idempotent: true,
             check_mode: CheckMode::Full,
             free_form: None,
@@ -156,7 +157,7 @@ impl Module for Service {
                 returns("enabled", "whether it starts at boot"),
                 returns(
                     "status",
-                    "systemd's own words: ActiveState, SubState, LoadState, UnitFileState, MainPID, Result, \
+                    "systemd's own words, or what supervisord says put into them: ActiveState, SubState, LoadState, UnitFileState, MainPID, Result, \
                      ExecMainStartTimestampMonotonic and TimeoutStopUSec (microseconds), NeedDaemonReload",
                 ),
             ],

@@ -23,13 +23,26 @@ fn every_state_is_an_end_or_a_step_of_a_start_and_of_a_stop() {
         ("RUNNING", "active", Stand::Reached, Stand::OnTheWay),
         ("BACKOFF", "activating", Stand::OnTheWay, Stand::OnTheWay),
         ("STOPPING", "deactivating", failed("it is being stopped by somebody else"), Stand::OnTheWay),
-        ("EXITED", "inactive", failed("it started and ended with status 3"), Stand::Reached),
+        ("EXITED", "failed", failed("it started and ended with status 3"), Stand::Reached),
         ("FATAL", "failed", failed("it is FATAL"), Stand::Reached),
         ("SOMETHING", "failed", failed("it is SOMETHING"), failed("it is SOMETHING")),
     ] {
         let process = process(word);
-        assert_eq!(process.state.active_state(), active, "{word}");
+        assert_eq!(process.active_state(), active, "{word}");
         assert_eq!((judge_start(&process), judge_stop(&process)), (start, stop), "{word}");
+    }
+}
+
+#[test]
+fn a_program_that_ended_by_itself_has_failed_unless_it_ended_well() {
+    for (status, active, result) in [
+        (0, "inactive", "success"),
+        (143, "inactive", "success"),
+        (1, "failed", "exit-code"),
+        (-1, "failed", "exit-code"),
+    ] {
+        let ended = Process { exit_status: status, ..process("EXITED") };
+        assert_eq!((ended.active_state(), ended.result()), (active, result), "{status}");
     }
 }
 
