@@ -241,6 +241,9 @@ impl Cache {
                 continue;
             }
             files::remove(&path).map_err(StateError::io("remove", &path))?;
+            if let Some(id) = path.file_name().and_then(|name| BlobId::new(&name.to_string_lossy())) {
+                self.proven().remove(&id);
+            }
             used -= size;
         }
         if used + bytes > self.limit {
@@ -485,6 +488,7 @@ mod tests {
         age(&b, 3);
         put(&c).unwrap();
         assert_eq!(cache.have(&id_of(&b)), Have::Part(0), "the oldest goes");
+        assert!(!cache.proven().contains_key(&id_of(&b)), "and is forgotten");
         assert_eq!(cache.have(&id_of(&a)), Have::Whole(40), "and no more than needed");
         assert!(matches!(put(&[0; 101]), Err(BlobError::TooLarge { .. })));
     }
