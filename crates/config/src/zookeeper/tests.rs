@@ -33,22 +33,22 @@ fn what_zookeeper_takes_silently_is_told() {
     let two = "initLimit=10\nsyncLimit=5\nserver.1=a:2888:3888\nserver.2=b:2888:3888\n";
     for (text, my_id, wanted) in [
         ("", None, ""),
-        ("ticktime=1\n", None, "E ZooKeeper 3.8 has no key 'ticktime'"),
-        ("admin.snapshot.enabled=true\n", None, "E 'admin.snapshot.enabled' comes with 3.9, and this is 3.8"),
+        ("ticktime=1\n", None, "E 5: ZooKeeper 3.8 has no key 'ticktime'"),
+        ("admin.snapshot.enabled=true\n", None, "E 5: 'admin.snapshot.enabled' comes with 3.9, and this is 3.8"),
         (
             "metricsProvider.httpPort=70000\n",
             None,
-            "E 'metricsProvider.httpPort' must be from 0 to 65535, not \"70000\"",
+            "E 5: 'metricsProvider.httpPort' must be from 0 to 65535, not \"70000\"",
         ),
-        (two, Some(1), "W 2 voters are an even number: 0 of them may fail, as of 1"),
-        ("forceSync=no\n", None, "W 'forceSync' is no: a power cut loses what clients were told is written"),
-        ("skipACL=yes\n", None, "W 'skipACL' is yes: everybody may read and write everything"),
-        ("dataLogDir=/tmp/zk\n", None, "W 'dataLogDir' is /tmp/zk, which a restart of the host may empty"),
+        (two, Some(1), "W 7: 2 voters are an even number: 0 of them may fail, as of 1"),
+        ("forceSync=no\n", None, "W 5: 'forceSync' is no: a power cut loses what clients were told is written"),
+        ("skipACL=yes\n", None, "W 5: 'skipACL' is yes: everybody may read and write everything"),
+        ("dataLogDir=/tmp/zk\n", None, "W 5: 'dataLogDir' is /tmp/zk, which a restart of the host may empty"),
         ("server.1=a:2888:3888\n", Some(2), "E the server's id (myid) is 2, and the file has no 'server.2'"),
         (
             "dynamicConfigFile=/d\ninitLimit=1\nsyncLimit=1\nserver.1=a:2888:3888\n",
             Some(1),
-            "E 'server.1' must stand in the dynamic file, since 'dynamicConfigFile' is set",
+            "E 8: 'server.1' must stand in the dynamic file, since 'dynamicConfigFile' is set",
         ),
     ] {
         let wanted: Vec<&str> = Some(wanted).filter(|wanted| !wanted.is_empty()).into_iter().collect();
