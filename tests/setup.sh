@@ -34,8 +34,9 @@ mvn                 maven
 java                default-jre-headless
 kcat                kcat
 '
-# Only containers need these, and only root can have containers.
+# Only containers need these, and only root can have containers. faketime shows an agent another clock.
 containers='
+faketime            faketime
 debootstrap         debootstrap
 systemd-nspawn      systemd-container
 ip                  iproute2
@@ -66,10 +67,8 @@ missing_packages() {
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         DEBIAN_FRONTEND=noninteractive "$@"
-    elif command -v sudo >/dev/null 2>&1; then
-        sudo DEBIAN_FRONTEND=noninteractive "$@"
     else
-        fail "packages need root; run this as root, or install sudo"
+        sudo DEBIAN_FRONTEND=noninteractive "$@"
     fi
 }
 
@@ -90,6 +89,7 @@ if [ -z "$packages" ]; then
 else
     command -v apt-get >/dev/null 2>&1 ||
         fail "no apt-get here; the lab needs a Debian machine, or install by hand: $packages"
+    may_be_root || fail "packages need root; run this as root, or install sudo, or have them installed: $packages"
     say 'Debian packages' "installing $packages"
     quietly as_root apt-get update
     # Word splitting is wanted: the variable is a list of package names.

@@ -3,6 +3,7 @@
 //! Every subcommand gives an [`Exit`] or a [`CliError`]; this file turns both into the process's exit code and prints
 //! the error once, with its causes and a hint.
 
+mod agents;
 mod cert;
 mod doc;
 mod exec;
@@ -18,6 +19,7 @@ mod roll;
 mod run;
 mod runs;
 mod status;
+mod time;
 
 use crate::fleet::{Fleet, FleetError};
 use crate::report;
@@ -73,6 +75,9 @@ enum Command {
     Resume(resume::Args),
     /// Ask all agents how they are
     Status(status::Args),
+    /// The fleet's clocks
+    #[command(subcommand)]
+    Time(time::Command),
 }
 
 /// Why a command ended without doing its work.
@@ -187,6 +192,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Runs(command) => runs::run(&fleet()?, &command).await,
         Command::Resume(args) => resume::run(&fleet()?, &args).await,
         Command::Status(args) => status::run(&fleet()?, &args).await,
+        Command::Time(command) => time::run(&fleet()?, &command).await,
     }
 }
 

@@ -7,6 +7,7 @@
 //! ```
 
 mod action;
+pub mod clock;
 mod dial;
 mod disk;
 mod dispatcher;

@@ -1,5 +1,6 @@
 //! The loop of a roll.
 
+use super::clocks;
 use super::members::{self, Node};
 use super::observe::{Clock, observe};
 use crate::execute::{Hosts, PlayRun, Run, RunError, Stop};
@@ -81,6 +82,11 @@ impl<'r> Driver<'r> {
         let roll = Roll::new(None, members::members(&nodes)).map_err(|error| run.input(error.to_string()))?;
         let progress = match stored(run, play).await? {
             Some(journal) => journal.progress,
+            // Clocks are looked at before a roll begins only: one in the middle of a node has to go on.
+            None if !clocks::in_step(run, &hosts, &policy).await => {
+                run.release_lease(&cluster).await;
+                return Ok(None);
+            }
             None => Progress::new(&roll, nodes.keys().copied()).map_err(|error| run.input(error.to_string()))?,
         };
         Ok(Some(Self {
@@ -394,7 +400,13 @@ impl<'r> Driver<'r> {
     }
 }
 
-async fn refuse(run: &Run, host: Option<HostName>, reasons: Vec<Reason>, done: &[HostName], not_done: &[HostName]) {
+pub(super) async fn refuse(
+    run: &Run,
+    host: Option<HostName>,
+    reasons: Vec<Reason>,
+    done: &[HostName],
+    not_done: &[HostName],
+) {
     run.mark_failed_safe();
     let event = EventKind::RollRefused { host, reasons, done: done.to_vec(), not_done: not_done.to_vec() };
     run.events.send(event).await;
@@ -425,7 +437,7 @@ async fn take_lease(run: &Run, cluster: &ClusterName, hosts: &Hosts) -> Result<b
     }
 }
 
-fn names(hosts: &Hosts) -> Vec<HostName> {
+pub(super) fn names(hosts: &Hosts) -> Vec<HostName> {
     hosts.iter().map(|host| host.name.clone()).collect()
 }
 

@@ -10,6 +10,7 @@
 //!      +-- Wait (patience) -+-- Refuse: FAILED_SAFE                               +--+ Wait | Act | expired: FAILED_SAFE
 //! ```
 
+mod clocks;
 mod driver;
 mod members;
 mod observe;

@@ -2,12 +2,13 @@
 //!
 //! Purpose: the types that every other room uses: ids, operations, changes, events, results, cluster
 //! snapshots, the reasons of a rolling decision, and the documentation of modules.
-//! Place in the flow: everything is made of these; nothing here does anything. [`stop`] is the one calculation, because
-//! the roll and the agent must never differ in it.
+//! Place in the flow: everything is made of these; nothing here does anything. [`stop`] and [`clock`] are the
+//! two calculations, because those who ask (the roll, the agent, the commands) must never differ in them.
 //! Not here: input or output of any kind, wire formats (see `kfleet-proto`), YAML (see `kfleet-playbook`).
 
 pub mod change;
 pub mod class;
+pub mod clock;
 pub mod event;
 pub mod ids;
 pub mod module;

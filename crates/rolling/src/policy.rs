@@ -18,6 +18,9 @@ pub struct Policy {
     /// How old an observation may be when it is judged. Default 10 s: two of kfleet's own reading rounds at their 5 s
     /// interval.
     pub view_max_age_s: u64,
+    /// How far a host's clock may be from the others' when a roll begins. Default 1000 ms: timestamps, tokens and the
+    /// logs of two hosts can no longer be put in order beyond it; chosen, ten times what `kfleet time check` allows.
+    pub max_clock_skew_ms: u64,
     /// The pause between two checks. Default 5 s (ops 2.3, gate G).
     pub check_interval_s: u64,
     /// Good checks in a row that the stable window needs. Default 6, which is 30 s at 5 s (ops 2.3, gate G).
@@ -77,6 +80,7 @@ impl Default for Policy {
         Self {
             views: 2,
             view_max_age_s: 10,
+            max_clock_skew_ms: 1000,
             check_interval_s: 5,
             stable_checks: 6,
             stable_checks_after_leader: 8,
@@ -124,6 +128,7 @@ impl Policy {
         let bounds = [
             ("views", u64::from(self.views), 1),
             ("view_max_age_s", self.view_max_age_s, 1),
+            ("max_clock_skew_ms", self.max_clock_skew_ms, 1),
             ("check_interval_s", self.check_interval_s, 1),
             ("stable_checks", u64::from(self.stable_checks), 1),
             ("stable_checks_after_leader", u64::from(self.stable_checks_after_leader), 1),

@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "what a scenario saw is its output")]
 
+mod clock;
 mod config;
 mod deploy;
 mod faults;
@@ -26,44 +27,63 @@ use support::Stage;
 
 type Scenario = for<'a> fn(&'a Stage) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
-/// Those that have no meaning where hosts are plain processes, and why.
-const NEED_CONTAINERS: &[(&str, &str)] = &[
-    ("a_second_run_changes_nothing_and_check_mode_writes_nothing", "it writes to the hosts' own /etc"),
-    (
-        "six_bare_hosts_become_a_cluster_with_tls_scram_and_acls_and_a_second_run_changes_nothing",
-        "it installs on hosts",
-    ),
-    ("three_bare_hosts_become_a_kraft_cluster_and_a_second_run_changes_nothing", "it installs on hosts"),
-    ("a_dynamic_change_reaches_running_brokers_and_a_static_one_waits_for_a_roll", "it writes to the hosts' own /etc"),
-    ("a_network_cut_of_30_s_is_told_as_reconnecting_and_loses_nothing", "it pulls a host's network cable"),
-    ("with_one_broker_down_the_restart_of_another_is_refused_by_its_agent", "it reads the hosts' systemd journals"),
-    ("a_restart_of_all_nodes_at_once_has_never_two_of_a_cluster_down", "it reads the hosts' systemd journals"),
-];
+/// What a scenario needs of its hosts.
+#[derive(Clone, Copy)]
+enum Hosts {
+    /// They may be plain processes.
+    Any,
+    /// They must be booted, for this reason.
+    Booted(&'static str),
+}
 
-const SCENARIOS: &[(&str, Scenario)] = &[
-    ("an_agent_that_is_down_is_unreachable_and_does_not_stop_the_others", |s| Box::pin(tasks::one_host_down(s))),
-    ("long_output_is_whole_for_a_person_and_for_a_program", |s| Box::pin(tasks::long_output(s))),
-    ("a_second_run_changes_nothing_and_check_mode_writes_nothing", |s| Box::pin(tasks::check_mode(s))),
-    ("a_killed_agent_loses_neither_output_nor_status", |s| Box::pin(faults::agent_killed(s))),
-    ("a_network_cut_of_30_s_is_told_as_reconnecting_and_loses_nothing", |s| Box::pin(faults::network_cut(s))),
-    ("the_ensemble_and_the_cluster_roll_under_load_and_no_record_is_lost", |s| Box::pin(roll::under_load(s))),
-    ("with_one_follower_held_down_no_broker_is_stopped_and_the_partitions_are_named", |s| {
+use Hosts::{Any, Booted};
+
+const OWN_ETC: Hosts = Booted("it writes to the hosts' own /etc");
+const OWN_JOURNAL: Hosts = Booted("it reads the hosts' systemd journals");
+
+const SCENARIOS: &[(&str, Hosts, Scenario)] = &[
+    ("an_agent_that_is_down_is_unreachable_and_does_not_stop_the_others", Any, |s| Box::pin(tasks::one_host_down(s))),
+    ("long_output_is_whole_for_a_person_and_for_a_program", Any, |s| Box::pin(tasks::long_output(s))),
+    ("a_second_run_changes_nothing_and_check_mode_writes_nothing", OWN_ETC, |s| Box::pin(tasks::check_mode(s))),
+    ("a_killed_agent_loses_neither_output_nor_status", Any, |s| Box::pin(faults::agent_killed(s))),
+    (
+        "a_network_cut_of_30_s_is_told_as_reconnecting_and_loses_nothing",
+        Booted("it pulls a host's network cable"),
+        |s| Box::pin(faults::network_cut(s)),
+    ),
+    ("the_ensemble_and_the_cluster_roll_under_load_and_no_record_is_lost", Any, |s| Box::pin(roll::under_load(s))),
+    ("with_one_follower_held_down_no_broker_is_stopped_and_the_partitions_are_named", Any, |s| {
         Box::pin(roll::follower_held_down(s))
     }),
-    ("a_controller_killed_at_each_step_resumes_and_stops_no_broker_twice", |s| Box::pin(roll::controller_killed(s))),
-    ("ctrl_c_stops_before_the_next_node_and_a_resume_stops_no_broker_twice", |s| Box::pin(roll::interrupted(s))),
-    ("three_combined_kraft_nodes_roll_under_load_with_the_quorum_leader_last", |_s| Box::pin(kraft::under_load())),
-    ("hosts_of_plain_processes_roll_under_load_and_come_back_from_a_power_cut", |_s| Box::pin(plain::under_load())),
-    ("with_one_broker_down_the_restart_of_another_is_refused_by_its_agent", |s| Box::pin(guard::second_broker(s))),
-    ("a_restart_of_all_nodes_at_once_has_never_two_of_a_cluster_down", |s| Box::pin(guard::all_at_once(s))),
-    ("a_dynamic_change_reaches_running_brokers_and_a_static_one_waits_for_a_roll", |s| {
+    ("a_controller_killed_at_each_step_resumes_and_stops_no_broker_twice", Any, |s| {
+        Box::pin(roll::controller_killed(s))
+    }),
+    ("ctrl_c_stops_before_the_next_node_and_a_resume_stops_no_broker_twice", Any, |s| Box::pin(roll::interrupted(s))),
+    ("three_combined_kraft_nodes_roll_under_load_with_the_quorum_leader_last", Any, |_s| Box::pin(kraft::under_load())),
+    (
+        "hosts_of_plain_processes_roll_under_load_and_come_back_from_a_power_cut",
+        Any,
+        |_s| Box::pin(plain::under_load()),
+    ),
+    ("with_one_broker_down_the_restart_of_another_is_refused_by_its_agent", OWN_JOURNAL, |s| {
+        Box::pin(guard::second_broker(s))
+    }),
+    ("a_restart_of_all_nodes_at_once_has_never_two_of_a_cluster_down", OWN_JOURNAL, |s| {
+        Box::pin(guard::all_at_once(s))
+    }),
+    ("a_clock_that_is_wrong_is_found_from_outside_and_no_roll_begins_with_it", OWN_ETC, |s| {
+        Box::pin(clock::shifted(s))
+    }),
+    ("a_dynamic_change_reaches_running_brokers_and_a_static_one_waits_for_a_roll", OWN_ETC, |s| {
         Box::pin(config::dynamic_and_static(s))
     }),
-    ("six_bare_hosts_become_a_cluster_with_tls_scram_and_acls_and_a_second_run_changes_nothing", |_s| {
+    ("six_bare_hosts_become_a_cluster_with_tls_scram_and_acls_and_a_second_run_changes_nothing", OWN_ETC, |_s| {
         Box::pin(deploy::secured())
     }),
-    ("three_bare_hosts_become_a_kraft_cluster_and_a_second_run_changes_nothing", |_s| Box::pin(deploy::kraft())),
-    ("two_operators_can_not_roll_one_cluster", |s| Box::pin(roll::second_operator(s))),
+    ("three_bare_hosts_become_a_kraft_cluster_and_a_second_run_changes_nothing", OWN_ETC, |_s| {
+        Box::pin(deploy::kraft())
+    }),
+    ("two_operators_can_not_roll_one_cluster", Any, |s| Box::pin(roll::second_operator(s))),
 ];
 
 fn main() -> std::process::ExitCode {
@@ -71,7 +91,7 @@ fn main() -> std::process::ExitCode {
     // One lab, one scenario at a time.
     arguments.test_threads = Some(1);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
-    let wanted = SCENARIOS.iter().any(|(name, _)| !is_filtered_out(&arguments, name));
+    let wanted = SCENARIOS.iter().any(|(name, ..)| !is_filtered_out(&arguments, name));
     let stage =
         if arguments.list || !wanted { Err("not asked for".to_owned()) } else { runtime.block_on(Stage::set()) };
     if let Err(why) = &stage {
@@ -79,16 +99,23 @@ fn main() -> std::process::ExitCode {
     }
     let stage = Arc::new(stage);
     let runtime = Arc::new(runtime);
-    let trials = SCENARIOS.iter().map(|&(name, scenario)| {
+    let plain = matches!(&*stage, Ok(stage) if stage.lab.topology().hosting() == Hosting::Processes);
+    let trials = SCENARIOS.iter().map(|&(name, hosts, scenario)| {
         let (stage, runtime) = (Arc::clone(&stage), Arc::clone(&runtime));
-        let plain = matches!(&*stage, Ok(stage) if stage.lab.topology().hosting() == Hosting::Processes);
-        let refused = NEED_CONTAINERS.iter().find(|(needs, _)| plain && *needs == name);
-        if let Some((_, why)) = refused {
+        let refused = match hosts {
+            Booted(why) if plain => Some(why),
+            Any | Booted(_) => None,
+        };
+        if let Some(why) = refused {
             println!("skipped: {name}: {why}");
         }
         let ignored = (stage.is_err() || refused.is_some()) && !arguments.list;
         Trial::test(name, move || match &*stage {
-            Ok(stage) => runtime.block_on(scenario(stage)).map_err(|error| Failed::from(format!("{error:#}"))),
+            Ok(stage) => runtime.block_on(scenario(stage)).map_err(|error| {
+                // Said here too: whoever sees only a part of a long output shall see why.
+                println!("    {error:#}");
+                Failed::from(format!("{error:#}"))
+            }),
             Err(why) => Err(Failed::from(why.clone())),
         })
         .with_ignored_flag(ignored)
