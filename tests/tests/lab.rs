@@ -1,6 +1,7 @@
 //! The lab tested as a user has it: two hosts are booted, parted, healed, cut, killed, started, and taken down.
 //!
-//! It needs root, systemd-nspawn and a Debian mirror (or a filled cache); where they are missing it says so and is skipped.
+//! It needs root, systemd-nspawn and a Debian mirror (or a filled cache); where they are missing it says so and is skipped:
+//! hosts that are plain processes have neither a cable nor a boot, and are tried by the scenarios.
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking and says why it is skipped")]
 
@@ -9,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kfleet_tests::lab::{CannotHost, Lab, Progress, Subnet, Topology, UpOptions};
+use kfleet_tests::lab::{CannotHost, Hosting, Lab, Progress, Subnet, Topology, UpOptions};
 
 const NAME: &str = "kfleet-lab-test";
 
@@ -21,6 +22,11 @@ fn options() -> UpOptions {
 /// Brings the lab up, or explains why this machine can not and gives nothing.
 async fn up() -> Option<Lab> {
     match Lab::up(&options(), &Progress::terminal()).await {
+        Ok(lab) if lab.topology().hosting() == Hosting::Processes => {
+            eprintln!("SKIPPED: containers can not boot here, and this test needs hosts of its own");
+            Lab::down(NAME, &Progress::terminal()).await.unwrap();
+            None
+        }
         Ok(lab) => Some(lab),
         Err(error) if error.is::<CannotHost>() => {
             eprintln!("SKIPPED: {error}");

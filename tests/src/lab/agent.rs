@@ -134,7 +134,7 @@ async fn unpack(plain: &Plain<'_>, spec: &HostSpec, state: &State, package: &Pat
         fs::remove_file(&program).with_context(|| format!("failed to remove {}", program.display()))?;
     }
     Tool::new("dpkg-deb").arg("--extract").arg(package).arg(plain.root()).run().await?;
-    let places = plain.places(state.libs.as_deref())?;
+    let places = plain.places(state.libs.as_deref());
     let files = [
         ("/etc/kfleet/agent.toml".to_owned(), places.agent_toml(spec.address)),
         (format!("{PROGRAMS}/{PROGRAM}.conf"), places.agent_program()),

@@ -58,8 +58,10 @@ impl Plain<'_> {
         format!("{}/{}", self.layout.name(), self.spec.name)
     }
 
-    pub(super) fn places(&self, libs: Option<&Path>) -> Result<Places> {
-        Ok(Places { root: self.root(), libs: libs.map(Path::to_owned), java: find("java").context("no java")? })
+    pub(super) fn places(&self, libs: Option<&Path>) -> Places {
+        // Without services nothing needs it, and with them `up` has looked for it.
+        let java = find("java").unwrap_or_else(|| PathBuf::from("/usr/bin/java"));
+        Places { root: self.root(), libs: libs.map(Path::to_owned), java }
     }
 
     /// Its supervisord, while that runs.

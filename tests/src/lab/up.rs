@@ -236,7 +236,7 @@ async fn boot_host(layout: &Layout, state: &State, spec: &HostSpec, open_files: 
     }
     match &station {
         Station::Booted(_) => files.extend(system_files(layout.name(), &state.topology, spec)),
-        Station::Plain(plain) => files = plain.places(state.libs.as_deref())?.files(&files),
+        Station::Plain(plain) => files = plain.places(state.libs.as_deref()).files(&files),
     }
     let written = station.provision(&files)?;
     if station.is_begun() {

@@ -24,7 +24,8 @@ const HOME: &str = "/opt/kafka-current";
 const PASSWORD: &str = "correct-horse.battery/staple";
 
 /// Six bare hosts become a ZooKeeper ensemble and a Kafka cluster with TLS, SCRAM and ACLs. A client with a name and a
-/// right writes and reads, one without is refused; a second run changes nothing; the secured cluster rolls.
+/// right writes and reads, one without is refused; a second run changes nothing; the secured cluster rolls. A host with
+/// too little space ends it all before the first change.
 pub(crate) async fn secured() -> Result<()> {
     let names: Vec<&str> = ENSEMBLE.into_iter().chain(BROKERS).collect();
     in_lab(Kind::Zk, &names, async |stage, archive| {
@@ -32,7 +33,7 @@ pub(crate) async fn secured() -> Result<()> {
         write_inventory(stage, &[("zookeeper", "zookeeper", &ENSEMBLE), ("kafka", "broker", &BROKERS)])?;
         certificates(&folder.join("tls"), &BROKERS).await?;
         let vars = serde_json::json!({
-            "kafka_archive": archive, "kafka_version": "3.9.1", "kafka_tls": true, "kafka_tls_dir": folder.join("tls"),
+            "kafka_archive": archive, "kafka_archive_sha512": sha512(archive).await?, "kafka_version": "3.9.1", "kafka_tls": true, "kafka_tls_dir": folder.join("tls"),
             "kafka_scram": true, "kafka_acl": true, "kafka_admin_password": PASSWORD,
             "kafka_users": [{"name": "alice", "password": PASSWORD}, {"name": "mallory", "password": PASSWORD}],
             "kafka_acls": [
@@ -41,6 +42,7 @@ pub(crate) async fn secured() -> Result<()> {
             ],
             "kafka_heap": "-Xms256m -Xmx384m", "kafka_home": HOME,
         });
+        refused_early(stage, "deploy-zookeeper-mode.yml", &vars, &names).await?;
         deploy_twice(stage, "deploy-zookeeper-mode.yml", &vars, 6).await?;
         let topic = format!(
             "/usr/bin/java -Xmx128m -cp '{HOME}/libs/*' org.apache.kafka.tools.TopicCommand \
@@ -156,6 +158,27 @@ async fn run(command: &mut Command) -> Result<()> {
     let output = command.output().await?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
+}
+
+/// A host that lacks something ends the deployment before anything is changed on any host.
+async fn refused_early(stage: &Stage, playbook: &str, vars: &serde_json::Value, hosts: &[&str]) -> Result<()> {
+    let mut vars = vars.clone();
+    vars["preflight_free_mb"] = 1_000_000_000.into();
+    let playbook = repository().join("playbooks").join(playbook).display().to_string();
+    let refused = stage.kfleet(&["run", &playbook, "-e", &vars.to_string()]).await?;
+    expect_code(&refused, 2)?;
+    ensure!(refused.stdout.contains("1000000000 are needed"), "{}", refused.stdout);
+    for host in hosts {
+        stage.on(host, &["sh", "-c", "test ! -e /etc/kafka && test ! -e /opt/dist && ! id kafka zookeeper"]).await?;
+    }
+    Ok(())
+}
+
+/// As the project publishes it beside its archives.
+async fn sha512(archive: &Path) -> Result<String> {
+    let output = Command::new("sha512sum").arg(archive).output().await?;
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.split_whitespace().next().context("no checksum")?.to_owned())
 }
 
 /// The first run makes everything, the second finds nothing to do.
