@@ -55,29 +55,32 @@ pub async fn create_topic(bootstrap: &str, plan: &TopicPlan, limit: Duration) ->
             Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
         }
     }
-    wait_until_known(bootstrap, &plan.name, limit).await?;
+    partition_count(bootstrap, &plan.name, limit).await?;
     Ok(TopicOutcome::Created)
-}
-
-/// The controller made the topic; the brokers learn of it a moment later, and one that is asked before that says that
-/// there is none.
-async fn wait_until_known(bootstrap: &str, topic: &str, limit: Duration) -> Result<(), RecordsError> {
-    let deadline = tokio::time::Instant::now() + limit;
-    loop {
-        match partition_count(bootstrap, topic, limit).await {
-            Err(RecordsError::NoTopic { .. }) if tokio::time::Instant::now() < deadline => {
-                tokio::time::sleep(POLL).await;
-            }
-            outcome => return outcome.map(|_| ()),
-        }
-    }
 }
 
 /// How long to wait between two looks for a new topic.
 const POLL: Duration = Duration::from_millis(200);
 
+/// How long a topic that a broker does not know is asked for again. The controller makes a topic and the brokers learn of
+/// it one by one, as a broker that has just started learns of all; each client may meet one that has not heard yet.
+const HEARD: Duration = Duration::from_secs(10);
+
 /// How many partitions a topic has.
 pub(super) async fn partition_count(bootstrap: &str, topic: &str, limit: Duration) -> Result<i32, RecordsError> {
+    let deadline = tokio::time::Instant::now() + limit.min(HEARD);
+    loop {
+        match look_up(bootstrap, topic, limit).await {
+            Err(RecordsError::NoTopic { .. }) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(POLL).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// What one broker says.
+async fn look_up(bootstrap: &str, topic: &str, limit: Duration) -> Result<i32, RecordsError> {
     let (at, name) = (bootstrap.to_owned(), topic.to_owned());
     blocking(bootstrap, move || {
         let consumer: BaseConsumer = client_config(&at)
