@@ -68,9 +68,17 @@ const HEARD: Duration = Duration::from_secs(10);
 
 /// How many partitions a topic has.
 pub(super) async fn partition_count(bootstrap: &str, topic: &str, limit: Duration) -> Result<i32, RecordsError> {
-    let deadline = tokio::time::Instant::now() + limit.min(HEARD);
+    until_heard(limit.min(HEARD), || look_up(bootstrap, topic, limit)).await
+}
+
+/// Asks until a broker knows the topic, or the time is over.
+async fn until_heard<F>(limit: Duration, mut look: impl FnMut() -> F) -> Result<i32, RecordsError>
+where
+    F: Future<Output = Result<i32, RecordsError>>,
+{
+    let deadline = tokio::time::Instant::now() + limit;
     loop {
-        match look_up(bootstrap, topic, limit).await {
+        match look().await {
             Err(RecordsError::NoTopic { .. }) if tokio::time::Instant::now() < deadline => {
                 tokio::time::sleep(POLL).await;
             }
@@ -108,4 +116,24 @@ pub(super) fn client_config(bootstrap: &str) -> ClientConfig {
     // Asking for a topic must never make it.
     config.set("allow.auto.create.topics", "false");
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_topic_that_a_broker_has_not_heard_of_is_asked_for_again_for_a_while() {
+        let unheard = || RecordsError::NoTopic { bootstrap: "b:9092".into(), topic: "t".into() };
+        let mut looks = 0;
+        let known = until_heard(HEARD, || {
+            looks += 1;
+            let answer = if looks < 3 { Err(unheard()) } else { Ok(12) };
+            async move { answer }
+        });
+        assert_eq!(known.await.unwrap(), 12);
+        assert_eq!(looks, 3);
+        let never = until_heard(Duration::ZERO, || async { Err(unheard()) }).await.unwrap_err();
+        assert!(matches!(never, RecordsError::NoTopic { .. }), "{never}");
+    }
 }
