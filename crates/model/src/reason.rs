@@ -342,7 +342,11 @@ impl fmt::Display for Reason {
             }
             Self::GateExpired { gate, waited_s } => write!(f, "gate '{gate}' did not open within {waited_s} s"),
             Self::ClockSkew { host, skew_ms, limit_ms } => {
-                write!(f, "the clock of {host} is off by {skew_ms} ms, {limit_ms} ms are allowed")
+                write!(
+                    f,
+                    "the clock of {host} is off by {skew_ms} ms, {limit_ms} ms are allowed: set it right and look with \
+                     `kfleet time check`"
+                )
             }
             Self::LeaseHeld { holder } => write!(f, "the cluster is held by {holder}"),
         }

@@ -158,11 +158,12 @@ pub enum Course {
 #[must_use]
 pub fn course(reason: &Reason) -> Course {
     match reason {
-        // A wrong cluster stays wrong, a snapshot does not shrink, a lease is given back by its holder, and an expired
-        // gate is the end of waiting already.
+        // A wrong cluster stays wrong, a snapshot does not shrink, a lease is given back by its holder, a clock that is
+        // far off is slewed for hours, and an expired gate is the end of waiting already.
         Reason::WrongCluster { .. }
         | Reason::SnapshotTooSlow { .. }
         | Reason::LeaseHeld { .. }
+        | Reason::ClockSkew { .. }
         | Reason::GateExpired { .. } => Course::Refuse,
         // Verdicts that no waiting cures stand first in the list, so the ten that are listed tell.
         Reason::Partitions { verdicts, .. } if verdicts.iter().any(never_passes) => Course::Refuse,
@@ -185,8 +186,7 @@ pub fn course(reason: &Reason) -> Course {
         | Reason::NotInSync { .. }
         | Reason::NotPreferredLeader { .. }
         | Reason::StableWindow { .. }
-        | Reason::ZxidBehind { .. }
-        | Reason::ClockSkew { .. } => Course::Wait,
+        | Reason::ZxidBehind { .. } => Course::Wait,
     }
 }
 
