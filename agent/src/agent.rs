@@ -9,6 +9,7 @@ use crate::journal::cache::Cache;
 use crate::journal::error::{StateError, chain};
 use crate::journal::files::{self, Durable};
 use crate::journal::spool::Retention;
+use crate::journal::versions::Versions;
 use crate::journal::{Journal, JournalLimits, record};
 use crate::modules;
 use crate::ops::{CommandSettings, Ops, blocking};
@@ -45,9 +46,11 @@ pub async fn serve(config: Config) -> Result<(), AgentError> {
     let server = Server::bind(config.listen, &config.pki_dir).await?;
     let boot_id = boot_id()?;
     let cache = Arc::new(Cache::open(&config.state_dir, config.limits.cache_bytes)?);
+    let versions = Arc::new(Versions::open(&config.state_dir)?);
     let limits = JournalLimits { min_free_bytes: config.limits.min_free_bytes, ..JournalLimits::default() };
     let journal = Arc::new(Journal::open(&config.state_dir, limits, &boot_id)?);
-    let ops = Ops::new(journal, cache.clone(), command_settings(&config), config.guard.clone(), boot_id.clone());
+    let settings = command_settings(&config);
+    let ops = Ops::new(journal, cache.clone(), versions, settings, config.guard.clone(), boot_id.clone());
     let about = About {
         incarnation: uuid::Uuid::now_v7().to_string(),
         boot_id,

@@ -35,6 +35,7 @@ use crate::host::{HostError, HostView};
 use crate::journal::cache::Cache;
 use crate::journal::error::{StateError, chain};
 use crate::journal::spool::SpoolDir;
+use crate::journal::versions::Versions;
 use crate::journal::{EndKind, Finished, Journal, Known, files, record, spool};
 use crate::modules::UnitStop;
 use crate::runner;
@@ -99,6 +100,7 @@ pub struct Ops(Arc<Core>);
 struct Core {
     journal: Arc<Journal>,
     cache: Arc<Cache>,
+    versions: Arc<Versions>,
     settings: Arc<CommandSettings>,
     guard: Guard,
     boot_id: String,
@@ -120,6 +122,7 @@ impl Ops {
     pub fn new(
         journal: Arc<Journal>,
         cache: Arc<Cache>,
+        versions: Arc<Versions>,
         settings: CommandSettings,
         guard: Guard,
         boot_id: String,
@@ -127,6 +130,7 @@ impl Ops {
         let ops = Self(Arc::new(Core {
             journal,
             cache,
+            versions,
             settings: Arc::new(settings),
             guard,
             boot_id,
@@ -271,8 +275,7 @@ impl Ops {
             return OpEnd::Refused { why };
         }
         entry.started();
-        let context = Context::new(entry.clone(), op, self.0.settings.clone(), self.0.cache.clone());
-        let context = Arc::new(context);
+        let context = Arc::new(self.context(entry, op));
         let before_apply = |host: &dyn HostView, stop: Option<&UnitStop>| {
             loop {
                 let permit = self.guard(entry, op, host, stop)?;
@@ -287,6 +290,11 @@ impl Ops {
             }
         };
         runner::run(op, &context, before_apply)
+    }
+
+    fn context(&self, entry: &Arc<Entry>, op: &Op) -> Context {
+        let core = &self.0;
+        Context::new(entry.clone(), op, core.settings.clone(), core.cache.clone(), core.versions.clone())
     }
 
     /// The host's own guard rails, before the first side effect.

@@ -5,7 +5,9 @@
 //! Nothing here writes. Parsers are pure and tested with recorded texts.
 
 mod cluster;
+mod config_drift;
 mod facts;
+mod file_versions;
 mod kafka_client;
 mod kafka_config;
 mod node;
@@ -15,7 +17,9 @@ mod zookeeper_config;
 pub use cluster::{
     AwayFromHome, acls, alter_config, away_from_home, cluster, create_acls, delete_acls, dynamic_config, elect, own_id,
 };
+pub use config_drift::config_drift;
 pub use facts::facts;
+pub use file_versions::{file_versions, shown_difference};
 pub use node::node;
 pub use standing::{is_node, standing};
 

@@ -7,7 +7,7 @@ use kfleet_config::Properties;
 use kfleet_kafka::{Address, ZooKeeperFiles};
 use kfleet_model::{BrokerId, Map};
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where roles put it.
 const CONFIG: &str = "/etc/zookeeper/zoo.cfg";
@@ -32,6 +32,7 @@ pub(super) struct ZooKeeperParams {
 /// What the files say.
 #[derive(Debug)]
 pub(super) struct ZooKeeperConfig {
+    pub(super) path: PathBuf,
     pub(super) address: Address,
     pub(super) my_id: Option<BrokerId>,
     pub(super) files: ZooKeeperFiles,
@@ -67,7 +68,7 @@ pub(super) fn read(host: &dyn HostView, params: &Map) -> Result<(ZooKeeperParams
     let my_id = my_id.and_then(|text| text.trim().parse::<i32>().ok());
     let address = client_address(&path, &text, my_id)?;
     let files = ZooKeeperFiles { config: text, my_id };
-    Ok((params, ZooKeeperConfig { address, my_id: my_id.map(BrokerId), files }))
+    Ok((params, ZooKeeperConfig { path: path.into(), address, my_id: my_id.map(BrokerId), files }))
 }
 
 impl ZooKeeperConfig {
@@ -119,7 +120,12 @@ mod tests {
         let config = "server.1=zk-1:2888:3888\nserver.2=10.0.0.2:2888:3888:observer;2185\n\
                       server.3=[fd00::3]:2888:3888;0.0.0.0:2186\nserver.4=a:1:2|b:1:2\nserver.x=no";
         let files = ZooKeeperFiles { config: config.into(), my_id: Some(1) };
-        let config = ZooKeeperConfig { address: Address::new("127.0.0.1", 2181), my_id: Some(BrokerId(1)), files };
+        let config = ZooKeeperConfig {
+            path: "f".into(),
+            address: Address::new("127.0.0.1", 2181),
+            my_id: Some(BrokerId(1)),
+            files,
+        };
         let others: Vec<String> =
             config.others(BrokerId(1)).iter().map(|(id, address)| format!("{id} {address}")).collect();
         assert_eq!(others, ["2 10.0.0.2:2185", "3 [fd00::3]:2186", "4 a:2181"]);

@@ -5,6 +5,8 @@ use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
     HostError, HostView, Unit, UnitAction, User,
 };
+use kfleet_model::version::{Author, FileContent, FileHistory, FileVersion};
+use kfleet_model::{OpId, RunId};
 use serde::Deserialize;
 use sha2::Digest as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +26,8 @@ const UPTIME: Duration = Duration::from_secs(1000);
 pub(crate) struct Spec {
     pub(crate) files: BTreeMap<PathBuf, Option<FileSpec>>,
     users: Vec<UserSpec>,
+    /// What runs wrote to a path, one after the other; a run without content removed it.
+    versions: BTreeMap<PathBuf, Vec<VersionSpec>>,
     without_users: Vec<String>,
     groups: Vec<GroupSpec>,
     without_groups: Vec<String>,
@@ -50,6 +54,15 @@ pub(crate) struct FileSpec {
     same_as: Option<PathBuf>,
     /// Age in seconds when the clock begins.
     age_s: u64,
+}
+
+/// One of a path's versions. What somebody else did has no run.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct VersionSpec {
+    run: Option<String>,
+    content: Option<String>,
+    mode: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -140,6 +153,9 @@ struct State {
     ports: BTreeMap<u16, Option<String>>,
     later: Vec<Later>,
     cache: BTreeMap<String, Vec<u8>>,
+    /// Of the paths that were written: each version with its content.
+    versions: BTreeMap<PathBuf, Vec<(FileVersion, Vec<u8>)>>,
+    author: Option<Author>,
     clock_ms: i64,
     deadline_ms: i64,
     writes: Vec<String>,
@@ -196,6 +212,11 @@ impl FakeHost {
         files.map(|(path, inode)| (path.clone(), inode.spec())).collect()
     }
 
+    /// Who writes from now on.
+    pub(crate) fn written_by(&self, author: Author) {
+        self.state().author = Some(author);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -236,6 +257,18 @@ impl State {
                     self.names.retain(|name, _| !name.starts_with(path));
                 }
                 Some(file) => self.plant(path, file),
+            }
+        }
+        for (path, versions) in &spec.versions {
+            self.keep(path, Author::Outside);
+            for version in versions {
+                let file =
+                    FileSpec { content: version.content.clone(), mode: version.mode.clone(), ..FileSpec::default() };
+                match version.content {
+                    Some(_) => self.plant(path, &file),
+                    None => self.names.retain(|name, _| name != path),
+                }
+                self.keep(path, version.run.as_deref().map_or(Author::Outside, author));
             }
         }
         for user in &spec.users {
@@ -371,6 +404,40 @@ impl State {
         }
     }
 
+    /// What a path is, as versions see it, with its content.
+    fn seen(&self, path: &Path) -> (FileContent, Vec<u8>) {
+        match self.get(path, false) {
+            None => (FileContent::Absent, Vec::new()),
+            Some((_, inode)) if inode.kind == FileKind::File => {
+                let content = FileContent::Kept {
+                    sha256: hex(&sha2::Sha256::digest(&inode.content)),
+                    bytes: inode.content.len() as u64,
+                    mode: inode.mode,
+                    uid: inode.uid,
+                    gid: inode.gid,
+                };
+                (content, inode.content.clone())
+            }
+            Some(_) => (FileContent::NoFile, Vec::new()),
+        }
+    }
+
+    /// Records what a path is, unless its last version says so.
+    fn keep(&mut self, path: &Path, author: Author) {
+        let (content, bytes) = self.seen(path);
+        let versions = self.versions.entry(path.to_owned()).or_default();
+        if !versions.last().is_some_and(|(last, _)| last.content.same_as(&content)) {
+            let number = versions.len() as u64 + 1;
+            versions.push((FileVersion { number, unix_ms: self.clock_ms, author, content, secret: false }, bytes));
+        }
+    }
+
+    /// The same after a change.
+    fn keep_own(&mut self, path: &Path) {
+        let author = self.author.clone().unwrap_or(Author::Outside);
+        self.keep(path, author);
+    }
+
     fn script(&mut self, argv: &[&str], input: &[u8]) -> Result<CommandEnd, HostError> {
         let line = argv.join(" ");
         let says = |script: &CommandScript| {
@@ -416,6 +483,12 @@ impl Inode {
         self.uid = attributes.uid.unwrap_or(self.uid);
         self.gid = attributes.gid.unwrap_or(self.gid);
     }
+}
+
+/// A task of a run.
+pub(crate) fn author(run: &str) -> Author {
+    let (run_id, op_id) = (RunId::new(run).unwrap(), OpId::new("op").unwrap());
+    Author::Op { run_id, op_id, module: "copy".into() }
 }
 
 fn words(path: &Path) -> Vec<String> {
@@ -594,6 +667,24 @@ impl HostView for FakeHost {
         Duration::from_millis(u64::try_from(state.deadline_ms - state.clock_ms).unwrap_or(0))
     }
 
+    fn file_history(&self, path: &Path) -> Result<Option<FileHistory>, HostError> {
+        let state = self.call("read the versions of", path)?;
+        let Some(versions) = state.versions.get(path) else { return Ok(None) };
+        let versions = versions.iter().map(|(version, _)| version.clone()).collect();
+        let now_unix_ms = state.get(path, false).map(|(_, inode)| inode.ctime_ms);
+        Ok(Some(FileHistory { path: path.to_owned(), versions, now: state.seen(path).0, now_unix_ms }))
+    }
+
+    fn versioned_files(&self) -> Result<Vec<PathBuf>, HostError> {
+        Ok(self.call("list", Path::new("versions"))?.versions.keys().cloned().collect())
+    }
+
+    fn read_version(&self, path: &Path, version: &FileVersion) -> Result<Vec<u8>, HostError> {
+        let state = self.call("read a version of", path)?;
+        let found = state.versions.get(path).and_then(|all| all.iter().find(|(one, _)| one == version));
+        Ok(found.map(|(_, bytes)| bytes.clone()).unwrap_or_default())
+    }
+
     fn uptime(&self) -> Duration {
         UPTIME + Duration::from_millis(u64::try_from(self.state().clock_ms - START_MS).unwrap())
     }
@@ -656,7 +747,9 @@ impl Host for FakeHost {
         inode.mtime_ms = now;
         inode.ctime_ms = now;
         inode.set(attributes);
+        state.keep(&real, Author::Outside);
         state.insert(&real, inode);
+        state.keep_own(&real);
         Ok(())
     }
 
@@ -718,8 +811,10 @@ impl Host for FakeHost {
     fn remove(&self, path: &Path) -> Result<(), HostError> {
         let mut state = self.write_call("remove", path)?;
         if let Some(real) = state.resolve(path, false) {
+            state.keep(&real, Author::Outside);
             let gone: BTreeSet<PathBuf> = state.names.keys().filter(|name| name.starts_with(&real)).cloned().collect();
             state.names.retain(|name, _| !gone.contains(name));
+            state.keep_own(&real);
         }
         Ok(())
     }

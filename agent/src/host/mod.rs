@@ -17,6 +17,10 @@ pub use services::ServiceManager;
 #[cfg(test)]
 pub mod fake;
 
+use crate::journal::StateError;
+use crate::journal::error::chain;
+use crate::journal::versions::{Versions, Writer};
+use kfleet_model::version::{FileHistory, FileVersion};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -78,6 +82,9 @@ pub enum HostError {
         /// Its content's hash.
         sha256: String,
     },
+    /// The versions of a file could not be kept or read.
+    #[error("failed to {}", chain(.0))]
+    Versions(#[from] StateError),
     /// The op was cancelled or its deadline passed while it waited.
     #[error("stopped while waiting for {0}")]
     Stopped(String),
@@ -460,6 +467,24 @@ pub trait HostView: Send + Sync {
     /// When it is not there or can not be read.
     fn read_blob(&self, sha256: &str, limit: u64) -> Result<Vec<u8>, HostError>;
 
+    /// The past of a file and what it is now; none when no task has ever changed it.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn file_history(&self, path: &Path) -> Result<Option<FileHistory>, HostError>;
+
+    /// All files that have versions, sorted.
+    ///
+    /// # Errors
+    /// When they can not be read.
+    fn versioned_files(&self) -> Result<Vec<PathBuf>, HostError>;
+
+    /// The content of a version; empty when it was no file.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn read_version(&self, path: &Path, version: &FileVersion) -> Result<Vec<u8>, HostError>;
+
     /// Waits; shorter when the op is being stopped.
     ///
     /// # Errors
@@ -488,7 +513,7 @@ pub trait Host: HostView {
     fn stopping(&self) -> bool;
 
     /// Makes or replaces a file: temporary file beside it, owner and mode set before the content, fsync, rename,
-    /// fsync of the directory. A link at `path` is replaced, not followed.
+    /// fsync of the directory. A link at `path` is replaced, not followed. What was there is kept as a version.
     ///
     /// # Errors
     /// When any step fails; then the old file is as it was.
@@ -608,6 +633,12 @@ pub trait OpContext: Send + Sync {
 
     /// Where a whole file of the cache lies; none when it is not there.
     fn blob_path(&self, sha256: &str) -> Option<PathBuf>;
+
+    /// The versions of managed files.
+    fn versions(&self) -> &Versions;
+
+    /// The op, as the versions of the files that it changes name it.
+    fn writer(&self) -> &Writer;
 
     /// What keeps this host's services.
     fn service_manager(&self) -> &ServiceManager;

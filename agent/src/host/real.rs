@@ -10,6 +10,9 @@ use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
     HostError, HostView, OpContext, ServiceManager, Unit, UnitAction, User, process, write,
 };
+use crate::journal::StateError;
+use crate::journal::versions::Next;
+use kfleet_model::version::{FileHistory, FileVersion};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -53,6 +56,11 @@ impl RealHost {
             // The cache gives only what holds what its name says.
             Content::Blob(sha256) => write::copy(&self.blob(sha256)?, to, target, &mut || self.alive(target)),
         }
+    }
+
+    /// Keeps what a path is before it becomes something else.
+    fn keep(&self, path: &Path, next: Next<'_>) -> Result<(), HostError> {
+        Ok(self.context.versions().keep(self.context.writer(), path, next, self.unix_ms())?)
     }
 
     fn alive(&self, target: &Path) -> Result<(), HostError> {
@@ -219,6 +227,19 @@ impl HostView for RealHost {
         Ok(bytes)
     }
 
+    fn file_history(&self, path: &Path) -> Result<Option<FileHistory>, HostError> {
+        Ok(self.context.versions().history(path)?)
+    }
+
+    fn versioned_files(&self) -> Result<Vec<PathBuf>, HostError> {
+        Ok(self.context.versions().paths()?)
+    }
+
+    fn read_version(&self, path: &Path, version: &FileVersion) -> Result<Vec<u8>, HostError> {
+        let Some(content) = self.context.versions().content_path(path, version) else { return Ok(Vec::new()) };
+        Ok(std::fs::read(&content).map_err(StateError::io("read", &content))?)
+    }
+
     fn pause(&self, time: Duration, why: &str) -> Result<(), HostError> {
         if self.context.wait(time) { Ok(()) } else { Err(HostError::Stopped(why.to_owned())) }
     }
@@ -300,13 +321,13 @@ impl Host for RealHost {
     ) -> Result<(), HostError> {
         let mut fill = |file: &mut File| self.fill(file, path, content);
         let mut check = |temporary: &Path| {
-            if validate.is_empty() {
-                return Ok(());
+            if !validate.is_empty() {
+                let name = temporary.display().to_string();
+                let argv: Vec<String> = validate.iter().map(|part| part.replace("%s", &name)).collect();
+                let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+                self.tool(&argv, &[])?;
             }
-            let temporary = temporary.display().to_string();
-            let argv: Vec<String> = validate.iter().map(|part| part.replace("%s", &temporary)).collect();
-            let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-            self.tool(&argv, &[]).map(|_| ())
+            self.keep(path, Next::File(temporary))
         };
         write::replace(path, attributes, &mut fill, &mut check)
     }
@@ -316,7 +337,8 @@ impl Host for RealHost {
         let now = jiff::Zoned::now().strftime("%Y-%m-%d@%H:%M:%S");
         let copy = PathBuf::from(format!("{}.{}.{now}~", path.display(), std::process::id()));
         let same = Attributes { mode: Some(meta.mode() & 0o7777), uid: Some(meta.uid()), gid: Some(meta.gid()) };
-        self.write(&copy, Content::File(path), same)?;
+        // A copy is a version by itself and needs none.
+        write::replace(&copy, same, &mut |file| self.fill(file, &copy, Content::File(path)), &mut |_| Ok(()))?;
         Ok(copy)
     }
 
@@ -333,14 +355,17 @@ impl Host for RealHost {
     }
 
     fn symlink(&self, target: &Path, path: &Path) -> Result<(), HostError> {
+        self.keep(path, Next::Link)?;
         write::symlink(target, path)
     }
 
     fn hard_link(&self, target: &Path, path: &Path) -> Result<(), HostError> {
+        self.keep(path, Next::File(target))?;
         write::hard_link(target, path)
     }
 
     fn remove(&self, path: &Path) -> Result<(), HostError> {
+        self.keep(path, Next::Gone)?;
         write::remove(path)
     }
 
@@ -434,6 +459,8 @@ fn file_stat(meta: &std::fs::Metadata, target: Option<PathBuf>) -> FileStat {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::journal::versions::{Versions, Writer};
+    use kfleet_model::version::Author;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -443,6 +470,9 @@ pub(crate) mod tests {
         pub(crate) told: Mutex<Vec<String>>,
         pub(crate) blobs: Mutex<Vec<(String, PathBuf)>>,
         service_manager: ServiceManager,
+        versions: Versions,
+        writer: Writer,
+        _state: tempfile::TempDir,
     }
 
     impl TestContext {
@@ -451,7 +481,16 @@ pub(crate) mod tests {
         }
 
         pub(crate) fn with(service_manager: ServiceManager) -> Self {
-            Self { stopped: AtomicBool::new(false), told: Mutex::default(), blobs: Mutex::default(), service_manager }
+            let state = tempfile::tempdir().unwrap();
+            Self {
+                stopped: AtomicBool::new(false),
+                told: Mutex::default(),
+                blobs: Mutex::default(),
+                service_manager,
+                versions: Versions::open(state.path()).unwrap(),
+                writer: Writer { author: Author::Outside, secret: false },
+                _state: state,
+            }
         }
 
         pub(crate) fn stop(&self) {
@@ -485,6 +524,14 @@ pub(crate) mod tests {
 
         fn blob_path(&self, sha256: &str) -> Option<PathBuf> {
             self.blobs.lock().unwrap().iter().find(|(sha, _)| sha == sha256).map(|(_, path)| path.clone())
+        }
+
+        fn versions(&self) -> &Versions {
+            &self.versions
+        }
+
+        fn writer(&self) -> &Writer {
+            &self.writer
         }
 
         fn service_manager(&self) -> &ServiceManager {

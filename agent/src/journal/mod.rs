@@ -19,6 +19,7 @@ pub mod record;
 pub mod reserve;
 pub mod spool;
 pub mod table;
+pub mod versions;
 
 pub use error::StateError;
 pub use record::{Accepted, EndKind, Finished, Record};

@@ -14,6 +14,7 @@ pub mod command;
 mod contract;
 mod copy;
 mod file;
+mod file_rollback;
 mod group;
 mod kafka_acls;
 mod kafka_dynamic_config;
@@ -35,6 +36,7 @@ mod wait_for;
 
 pub use catalogue::{catalogue, catalogue_json, reference};
 pub use contract::{AnyModule, Applied, Call, Module, ModuleError, UnitStop};
+pub(crate) use shared::difference::unified as unified_difference;
 pub(crate) use shared::paths::matches as shell_pattern;
 
 /// Every module. The order does not matter: the catalogue sorts by name.
@@ -49,6 +51,7 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &copy::Copy::COPY,
     &copy::Copy::TEMPLATE,
     &file::File,
+    &file_rollback::FileRollback,
     &group::Group,
     &kafka_acls::KafkaAcls,
     &kafka_dynamic_config::KafkaDynamicConfig,

@@ -5,7 +5,9 @@ use super::entry::Entry;
 use crate::host::{CommandEnd, CommandSpec, HostError, OpContext, ServiceManager};
 use crate::journal::cache::Cache;
 use crate::journal::error::chain;
+use crate::journal::versions::{Versions, Writer};
 use kfleet_model::Op;
+use kfleet_model::version::Author;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,8 @@ pub(crate) struct Context {
     entry: Arc<Entry>,
     settings: Arc<CommandSettings>,
     cache: Arc<Cache>,
+    versions: Arc<Versions>,
+    writer: Writer,
     become_user: Option<String>,
     environment: BTreeMap<String, String>,
     /// Set when nobody can say how the op's command ended; then the op's end is unknown whatever the module says.
@@ -24,9 +28,17 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(entry: Arc<Entry>, op: &Op, settings: Arc<CommandSettings>, cache: Arc<Cache>) -> Self {
+    pub(super) fn new(
+        entry: Arc<Entry>,
+        op: &Op,
+        settings: Arc<CommandSettings>,
+        cache: Arc<Cache>,
+        versions: Arc<Versions>,
+    ) -> Self {
         let (become_user, environment) = (op.become_user.clone(), op.environment.clone());
-        Self { entry, settings, cache, become_user, environment, unknown: Mutex::default() }
+        let (run_id, op_id, module) = (op.run_id.clone(), op.op_id.clone(), op.module.clone());
+        let writer = Writer { author: Author::Op { run_id, op_id, module }, secret: op.no_log };
+        Self { entry, settings, cache, versions, writer, become_user, environment, unknown: Mutex::default() }
     }
 
     /// Why the op's end is unknown, if it is.
@@ -88,6 +100,14 @@ impl OpContext for Context {
 
     fn blob_path(&self, sha256: &str) -> Option<PathBuf> {
         self.cache.path(sha256)
+    }
+
+    fn versions(&self) -> &Versions {
+        &self.versions
+    }
+
+    fn writer(&self) -> &Writer {
+        &self.writer
     }
 
     fn service_manager(&self) -> &ServiceManager {

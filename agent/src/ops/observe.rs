@@ -1,6 +1,5 @@
 //! Observations: reading the host beside the ops, remembering nothing.
 
-use super::context::Context;
 use super::entry::Entry;
 use super::{Ops, blocking};
 use crate::host::{HostView, RealHost};
@@ -43,7 +42,7 @@ impl Ops {
         let entry = Arc::new(Entry::new(&op, String::new(), false));
         let _stop = StopOnDrop(entry.clone());
         let permit = self.place(&entry).await.map_err(|_| ObserveError::Late)?;
-        let context = Context::new(entry.clone(), &op, self.0.settings.clone(), self.0.cache.clone());
+        let context = self.context(&entry, &op);
         let outcome = blocking(move || {
             let host = RealHost::new(Arc::new(context));
             let outcome = catch_unwind(AssertUnwindSafe(|| read(&host)));

@@ -18,6 +18,7 @@
 
 pub mod cluster;
 pub mod definitions;
+pub mod drift;
 mod environment;
 mod finding;
 pub mod jaas;

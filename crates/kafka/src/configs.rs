@@ -12,6 +12,7 @@ use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsRe
 use kafka_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
 use kafka_protocol::protocol::{Request, StrBytes};
 use kfleet_model::BrokerId;
+use kfleet_model::drift::RunningValue;
 use std::collections::BTreeMap;
 use std::fmt;
 use tokio::time::Instant;
@@ -84,22 +85,33 @@ pub async fn dynamic_configs(
     deadline: Instant,
 ) -> Result<BTreeMap<String, String>, KafkaError> {
     let mut broker = Connection::open(access, access.address(), deadline).await?;
-    let keys = keys.iter().map(|key| StrBytes::from_string(key.clone())).collect();
+    let configs = describe(&mut broker, of, Some(keys), deadline).await?;
+    Ok(configs.iter().filter_map(|config| own_value(config, of.source())).collect())
+}
+
+/// Asks for the given keys, or for all.
+async fn describe(
+    broker: &mut Connection,
+    of: &ConfigOf,
+    keys: Option<&[String]>,
+    deadline: Instant,
+) -> Result<Vec<DescribeConfigsResourceResult>, KafkaError> {
+    let keys = keys.map(|keys| keys.iter().map(|key| StrBytes::from_string(key.clone())).collect());
     let resource = DescribeConfigsResource::default()
         .with_resource_type(of.kind())
         .with_resource_name(of.name())
-        .with_configuration_keys(Some(keys));
+        .with_configuration_keys(keys);
     let request = DescribeConfigsRequest::default().with_resources(vec![resource]).with_include_synonyms(true);
     let answer = broker.call(&request, deadline).await?;
-    let mut values = BTreeMap::new();
+    let mut configs = Vec::new();
     for result in answer.results {
         if let Some(code) = ErrorCode::check(result.error_code) {
             let message = result.error_message.as_deref();
             return Err(broker.refused(DescribeConfigsRequest::KEY, of.to_string(), code.0, message));
         }
-        values.extend(result.configs.iter().filter_map(|config| own_value(config, of.source())));
+        configs.extend(result.configs);
     }
-    Ok(values)
+    Ok(configs)
 }
 
 /// The value of a key that was set at the level of `source`; a narrower level may hide it.
@@ -111,6 +123,33 @@ fn own_value(config: &DescribeConfigsResourceResult, source: i8) -> Option<(Stri
         None => None,
     };
     Some((config.name.to_string(), value?.to_string()))
+}
+
+/// `DescribeConfigsResponse.ConfigSource` STATIC_BROKER_CONFIG.
+const FILE: i8 = 4;
+
+/// Reads everything that a broker runs with.
+///
+/// # Errors
+/// When the broker can not be reached or refuses.
+pub async fn running_config(
+    access: &KafkaAccess,
+    deadline: Instant,
+) -> Result<BTreeMap<String, RunningValue>, KafkaError> {
+    let mut broker = Connection::open(access, access.address(), deadline).await?;
+    let of = ConfigOf::Broker(access.node());
+    let configs = describe(&mut broker, &of, None, deadline).await?;
+    let level = |config: &DescribeConfigsResourceResult, source| own_value(config, source).map(|(_, value)| value);
+    let levels = |config: DescribeConfigsResourceResult| {
+        let levels = RunningValue {
+            file: level(&config, FILE),
+            broker: level(&config, of.source()),
+            cluster: level(&config, ConfigOf::AllBrokers.source()),
+            hidden: config.is_sensitive,
+        };
+        (config.name.to_string(), levels)
+    };
+    Ok(configs.into_iter().map(levels).collect())
 }
 
 /// Sets keys, and takes those without a value back to what they inherit. All or nothing; a repeat is harmless.
@@ -219,10 +258,14 @@ mod tests {
         let keys = ["log.cleaner.threads".to_owned(), "num.io.threads".to_owned()];
         let found = dynamic_configs(&access, &of, &keys, soon()).await.unwrap();
         assert_eq!(found, BTreeMap::from([("log.cleaner.threads".to_owned(), "4".to_owned())]));
+        let running = running_config(&access, soon()).await.unwrap();
+        assert_eq!(running["log.cleaner.threads"].broker.as_deref(), Some("4"));
+        let threads = RunningValue { file: Some("8".to_owned()), ..RunningValue::default() };
+        assert_eq!(running["num.io.threads"], threads);
         let changes = BTreeMap::from([("log.cleaner.threads".to_owned(), None)]);
         alter_configs(&access, &of, &changes, soon()).await.unwrap();
         let asked: Vec<i16> = broker.asked().iter().map(|asked| asked.api).filter(|api| *api != 18).collect();
-        assert_eq!(asked, [32, 44]);
+        assert_eq!(asked, [32, 32, 44]);
     }
 
     #[tokio::test]

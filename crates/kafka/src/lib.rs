@@ -33,7 +33,7 @@ mod tls;
 pub mod zookeeper;
 
 pub use access::{Address, AddressError, KafkaAccess};
-pub use configs::{ConfigOf, alter_configs, dynamic_configs};
+pub use configs::{ConfigOf, alter_configs, dynamic_configs, running_config};
 pub use election::{Election, elect_preferred_leaders};
 pub use error::{Api, ErrorCode, KafkaError};
 pub use sasl::{SaslCredentials, SaslError, SaslMechanism};
@@ -41,4 +41,4 @@ pub use snapshot::kafka_snapshot;
 pub use tls::{ClientTls, ClientTlsError};
 /// The clock that every deadline of this crate is measured with.
 pub use tokio::time::Instant;
-pub use zookeeper::{ZooKeeperAccess, ZooKeeperError, ZooKeeperFiles, zookeeper_server};
+pub use zookeeper::{ZooKeeperAccess, ZooKeeperError, ZooKeeperFiles, zookeeper_running_config, zookeeper_server};

@@ -14,6 +14,7 @@ use crate::Address;
 use kfleet_model::snapshot::{ZooKeeperServer, ZooKeeperState};
 use kfleet_model::{BrokerId, Class, HostName};
 use parse::Settings;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 pub use words::{Word, four_letter_word};
@@ -180,6 +181,18 @@ pub async fn zookeeper_server(access: &ZooKeeperAccess, deadline: Instant) -> Re
         Err(ZooKeeperError::NotServing { .. }) => not_serving(access),
         other => other,
     }
+}
+
+/// The keys and values that a server says it runs with (`conf`), as they stand in its `zoo.cfg`.
+///
+/// # Errors
+/// When it can not be reached or does not allow the word.
+pub async fn zookeeper_running_config(
+    server: &Address,
+    deadline: Instant,
+) -> Result<BTreeMap<String, String>, ZooKeeperError> {
+    let text = four_letter_word(server, Word::Conf, deadline).await?;
+    Ok(parse::pairs(&text).map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
 async fn ask(access: &ZooKeeperAccess, deadline: Instant) -> Result<ZooKeeperServer, ZooKeeperError> {

@@ -9,6 +9,7 @@
 pub mod change;
 pub mod class;
 pub mod clock;
+pub mod drift;
 pub mod event;
 pub mod ids;
 pub mod module;
@@ -18,6 +19,7 @@ pub mod reason;
 pub mod result;
 pub mod snapshot;
 pub mod stop;
+pub mod version;
 
 pub use change::Change;
 pub use class::Class;

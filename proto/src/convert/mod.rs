@@ -224,6 +224,10 @@ pub enum ObserveKind {
     Catalogue,
     /// The newest ops.
     Ops,
+    /// The versions of managed files.
+    FileVersions,
+    /// Differences between a node's written, found and running configuration.
+    ConfigDrift,
 }
 
 impl From<ObserveKind> for v1::ObserveKind {
@@ -234,6 +238,8 @@ impl From<ObserveKind> for v1::ObserveKind {
             ObserveKind::Node => Self::Node,
             ObserveKind::Catalogue => Self::Catalogue,
             ObserveKind::Ops => Self::Ops,
+            ObserveKind::FileVersions => Self::FileVersions,
+            ObserveKind::ConfigDrift => Self::ConfigDrift,
         }
     }
 }
@@ -249,6 +255,8 @@ pub fn observe(request: &v1::ObserveRequest) -> Result<(ObserveKind, Map, Durati
         Ok(v1::ObserveKind::Node) => ObserveKind::Node,
         Ok(v1::ObserveKind::Catalogue) => ObserveKind::Catalogue,
         Ok(v1::ObserveKind::Ops) => ObserveKind::Ops,
+        Ok(v1::ObserveKind::FileVersions) => ObserveKind::FileVersions,
+        Ok(v1::ObserveKind::ConfigDrift) => ObserveKind::ConfigDrift,
         Ok(v1::ObserveKind::Unspecified) | Err(_) => {
             return Err(ConvertError::UnknownEnum { field: "kind", value: request.kind });
         }

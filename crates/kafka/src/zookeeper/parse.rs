@@ -85,9 +85,7 @@ fn whole(value: &str) -> Option<u64> {
 /// Lines of a key, `=` or `:` and a value, as `conf` prints them and as `zoo.cfg` has them.
 pub(super) fn settings(server: &Address, source: &str, text: &str) -> Result<Settings, ZooKeeperError> {
     let mut settings = Settings { server_id: None, tick_ms: DEFAULT_TICK_MS, init_limit: 0, ensemble: BTreeMap::new() };
-    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', '!'])) {
-        let Some((key, value)) = line.split_once(['=', ':']) else { continue };
-        let (key, value) = (key.trim(), value.trim());
+    for (key, value) in pairs(text) {
         match key {
             "serverId" => settings.server_id = Some(number(server, source, key, value)?),
             "tickTime" => settings.tick_ms = number(server, source, key, value)?,
@@ -100,6 +98,12 @@ pub(super) fn settings(server: &Address, source: &str, text: &str) -> Result<Set
         }
     }
     Ok(settings)
+}
+
+/// The same lines as pairs.
+pub(super) fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', '!']));
+    lines.filter_map(|line| line.split_once(['=', ':'])).map(|(key, value)| (key.trim(), value.trim()))
 }
 
 fn number<T: FromStr>(server: &Address, source: &str, key: &str, value: &str) -> Result<T, ZooKeeperError> {
