@@ -5,6 +5,7 @@
 
 mod agents;
 mod cert;
+mod config;
 mod doc;
 mod exec;
 pub mod exit;
@@ -75,6 +76,9 @@ enum Command {
     Resume(resume::Args),
     /// Ask all agents how they are
     Status(status::Args),
+    /// Versions of managed files: history, differences, rollback, drift
+    #[command(subcommand)]
+    Config(config::Command),
     /// The fleet's clocks
     #[command(subcommand)]
     Time(time::Command),
@@ -192,6 +196,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Runs(command) => runs::run(&fleet()?, &command).await,
         Command::Resume(args) => resume::run(&fleet()?, &args).await,
         Command::Status(args) => status::run(&fleet()?, &args).await,
+        Command::Config(command) => config::run(&fleet()?, &command).await,
         Command::Time(command) => time::run(&fleet()?, &command).await,
     }
 }

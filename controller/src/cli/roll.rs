@@ -29,6 +29,11 @@ pub(super) struct Args {
 const NAME: &str = "rolling-restart.yml";
 const RESTART: &str = include_str!("../../../playbooks/rolling-restart.yml");
 
+/// The tasks that restart one node, as playbooks beside this one import them.
+pub(super) fn restart_tasks() -> (String, String) {
+    ("tasks/restart-node.yml".to_owned(), include_str!("../../../playbooks/tasks/restart-node.yml").to_owned())
+}
+
 pub(super) async fn run(fleet: &Fleet, command: &Command) -> Outcome {
     let Command::Restart(args) = command;
     let mut vars = Map::new();
@@ -37,7 +42,7 @@ pub(super) async fn run(fleet: &Fleet, command: &Command) -> Outcome {
         command: "roll restart".to_owned(),
         what: format!("rolling restart of {}", args.cluster),
         playbooks: vec![NAME.to_owned()],
-        built_in: BTreeMap::from([(NAME.to_owned(), RESTART.to_owned())]),
+        built_in: BTreeMap::from([(NAME.to_owned(), RESTART.to_owned()), restart_tasks()]),
         vars,
         style: Style::Playbook,
         args: args.play.clone(),

@@ -18,6 +18,7 @@ pub fn render(heading: &[&str], rows: &[Vec<String>]) -> String {
                 out.extend(std::iter::repeat_n(' ', pad));
             }
         }
+        out.truncate(out.trim_end().len());
         out.push('\n');
         out
     };
@@ -32,7 +33,8 @@ pub fn render(heading: &[&str], rows: &[Vec<String>]) -> String {
 mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["a".to_owned(), "long".to_owned(), "x".to_owned()]];
-        assert_eq!(super::render(&["name", "b", "c"], &rows), "name  b     c\na     long  x\n");
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let rows = [row(["a", "long", "x"]), row(["b", "", ""])];
+        assert_eq!(super::render(&["name", "b", "c"], &rows), "name  b     c\na     long  x\nb\n");
     }
 }

@@ -12,16 +12,16 @@ const DISCOVER_DEADLINE: Duration = Duration::from_secs(15);
 
 /// A node of the roll and how its agent is asked about it.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub(super) host: HostName,
     pub(super) role: Role,
     /// Parameters for the observations of this node.
-    pub(super) params: Map,
+    pub(crate) params: Map,
 }
 
 /// Why the play's hosts are not a cluster that can be rolled.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum MemberError {
+pub(crate) enum MemberError {
     /// The agent did not tell.
     #[error("{host}: {source}")]
     Link {
@@ -75,8 +75,7 @@ pub(super) enum MemberError {
 }
 
 /// What the inventory says of a host's node: role, unit, configuration file, and the client file that opens its listener.
-pub(super) fn node_of(run: &Run, host: &HostName) -> Result<Node, MemberError> {
-    let var = |name: &str| run.host_text(host, name);
+pub(crate) fn node_of(host: &HostName, var: impl Fn(&str) -> Option<String>) -> Result<Node, MemberError> {
     let role = match var("kfleet_role").as_deref() {
         None | Some("broker") => Role::Broker,
         Some("controller") => Role::Controller,
@@ -117,7 +116,7 @@ fn inventory_id(run: &Run, host: &HostName) -> Option<BrokerId> {
 /// Asks every host which node it is. All answers are waited for, so that all problems are told together.
 pub(super) async fn discover(run: &Run, hosts: &Hosts) -> Result<BTreeMap<BrokerId, Node>, Vec<MemberError>> {
     let asked = hosts.iter().map(|host| async {
-        let node = node_of(run, &host.name)?;
+        let node = node_of(&host.name, |name| run.host_text(&host.name, name))?;
         let id = match read_node(run, &node, DISCOVER_DEADLINE).await {
             Ok(reading) => reading.node_id,
             // A host that is down is still a member: with its id from the inventory the rules can say what its

@@ -16,3 +16,4 @@ mod members;
 mod observe;
 
 pub use driver::roll_play;
+pub(crate) use members::node_of;

@@ -37,7 +37,7 @@ pub fn of_running(
 ) -> Vec<DriftItem> {
     let mut items = Vec::new();
     for (key, now) in running {
-        let wanted = file.get(key);
+        let wanted = file.get(key).or_else(|| file.get(synonym(key)?));
         if !now.hidden && !is_same(key, wanted, now.file.as_ref()) {
             items.push(item(key, DriftKind::NotApplied, wanted, now.file.as_ref(), since_unix_ms));
         }
@@ -53,6 +53,15 @@ pub fn of_running(
         }
     }
     items
+}
+
+/// The key whose value Kafka takes for another that is not set (`KafkaConfig.populateSynonyms`), since KRaft.
+fn synonym(key: &str) -> Option<&'static str> {
+    match key {
+        "node.id" => Some("broker.id"),
+        "broker.id" => Some("node.id"),
+        _ => None,
+    }
 }
 
 fn item(
@@ -157,6 +166,10 @@ mod tests {
             let found: Vec<_> = told(&items).into_iter().map(|(_, kind, one, two)| (kind, one, two)).collect();
             assert_eq!(found, wanted, "{key}: {file:?}, {now:?}");
         }
+        let id = RunningValue { file: Some("1".to_owned()), ..RunningValue::default() };
+        assert!(
+            of_running(&map(&[("broker.id", "1")]), &BTreeMap::from([("node.id".to_owned(), id)]), SINCE).is_empty()
+        );
         let hidden = RunningValue { hidden: true, ..RunningValue::default() };
         let secret = map(&[("ssl.key.password", "x")]);
         assert!(of_running(&secret, &BTreeMap::from([("ssl.key.password".to_owned(), hidden)]), SINCE).is_empty());
