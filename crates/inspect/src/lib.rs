@@ -6,11 +6,21 @@
 //! it; the controller judges the whole fleet with the same code, stores the [`Inspection`] and renders it.
 //! Not here: input or output, clocks (the time is an argument), how anything is read, and any form for people.
 
+pub mod catalogue;
+pub mod condition;
+pub mod finding;
+pub mod layers;
+pub mod memory;
 pub mod object;
 pub mod reading;
 pub mod readings;
 pub mod unit;
+pub mod waiver;
 
+pub use catalogue::{Bilingual, CATALOGUE, Catalogue, Check, CheckId, GateSet};
+pub use finding::{Cleared, Finding, Inspection, Level, State, Subject};
+pub use layers::{InspectionFile, Layer, LayerError, Layers};
+pub use memory::Memory;
 pub use object::{Object, Owner, Part, PartKind};
 pub use reading::{
     Answer, ClusterKind, ClusterReadings, Confidence, Cost, Counter, Datum, DatumKind, FleetReadings, HostReadings,
@@ -18,3 +28,4 @@ pub use reading::{
 };
 pub use readings::{Key, Scope};
 pub use unit::{Quantity, Unit};
+pub use waiver::{Acknowledgement, Waiver, Window};

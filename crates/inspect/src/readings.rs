@@ -488,12 +488,20 @@ pub static KEYS: &[Key] = &[
         "of server.properties, JAAS, key and trust stores, keytabs, zoo.cfg: mode (4 octal digits), owner, group, service_group",
     ),
     key(
+        "log.sources",
+        Host,
+        None,
+        D::Texts,
+        U::Count,
+        "each log that signatures are looked for in (kernel, kafka, zookeeper, jvm, journal): read, or why it could not be",
+    ),
+    key(
         "log.hits",
         Host,
         Some(Signature),
         D::Int,
         U::Count,
-        "lines that match a log signature since the last bookmark; the first as evidence",
+        "lines that match a log signature since the last bookmark, only for signatures that were seen; the first as evidence",
     ),
     key(
         "log.severity",
