@@ -11,16 +11,32 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kfleet-config", &["kfleet-model"]),
     ("kfleet-playbook", &["kfleet-config", "kfleet-model"]),
     ("kfleet-rolling", &["kfleet-model"]),
+    ("kfleet-inspect", &["kfleet-model"]),
     ("kfleet-kafka", &["kfleet-model"]),
     ("kfleet-pki", &["kfleet-model"]),
     ("kfleet-proto", &["kfleet-model"]),
-    ("kfleet-agent", &["kfleet-config", "kfleet-kafka", "kfleet-model", "kfleet-pki", "kfleet-proto"]),
-    ("kfleet", &["kfleet-config", "kfleet-model", "kfleet-pki", "kfleet-playbook", "kfleet-proto", "kfleet-rolling"]),
+    (
+        "kfleet-agent",
+        &["kfleet-config", "kfleet-inspect", "kfleet-kafka", "kfleet-model", "kfleet-pki", "kfleet-proto"],
+    ),
+    (
+        "kfleet",
+        &[
+            "kfleet-config",
+            "kfleet-inspect",
+            "kfleet-model",
+            "kfleet-pki",
+            "kfleet-playbook",
+            "kfleet-proto",
+            "kfleet-rolling",
+        ],
+    ),
     (
         "kfleet-tests",
         &[
             "kfleet",
             "kfleet-agent",
+            "kfleet-inspect",
             "kfleet-kafka",
             "kfleet-model",
             "kfleet-pki",
@@ -34,6 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Crates whose code must be a function of its arguments.
 const PURE: &[(&str, &str)] = &[
     ("kfleet-config", "crates/config/src"),
+    ("kfleet-inspect", "crates/inspect/src"),
     ("kfleet-model", "crates/model/src"),
     ("kfleet-playbook", "crates/playbook/src"),
     ("kfleet-rolling", "crates/rolling/src"),
