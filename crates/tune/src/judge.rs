@@ -7,16 +7,16 @@
 use crate::Wanted;
 use crate::item::{Fit, Item, Status};
 use crate::kernel;
-use crate::persist::{ConfFile, Keep, Store, changed, fstab, sysctl, tmpfiles, unit};
+use crate::persist::{ConfFile, Keep, Store, fstab, sysctl, tmpfiles, unit};
 use crate::spec::{Bar, Knob, Spec, Watched};
 use std::collections::BTreeMap;
 
 /// What reading a knob gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    /// What it shows; none when it is not there.
+    /// What it shows; none when it is not there or can not be read.
     pub text: Option<String>,
-    /// Why it can not be written; none when it can.
+    /// Why it can not be written, or read; none when it can.
     pub fixed: Option<String>,
 }
 
@@ -65,8 +65,8 @@ pub struct FilePlan {
     pub path: String,
     /// The whole of it; none when it goes.
     pub content: Option<String>,
-    /// Keys that change in it.
-    pub keys: Vec<String>,
+    /// Lines of kfleet's own that another file has made needless.
+    pub dropped: Vec<String>,
 }
 
 /// The outcome.
@@ -161,12 +161,12 @@ impl<'a> Shelf<'a> {
 
     fn plan(&self) -> Option<FilePlan> {
         let old = self.store.own();
-        let keys = changed(&old.clone().unwrap_or_default(), &self.settings);
-        if keys.is_empty() {
+        if old.clone().unwrap_or_default() == self.settings {
             return None;
         }
-        let content = self.store.content(&self.settings);
-        Some(FilePlan { path: self.store.own.clone(), content, keys: keys.into_iter().collect() })
+        let gone = |key: &String| !self.settings.contains_key(key);
+        let dropped = old.into_iter().flat_map(BTreeMap::into_keys).filter(gone).collect();
+        Some(FilePlan { path: self.store.own.clone(), content: self.store.content(&self.settings), dropped })
     }
 }
 
@@ -177,7 +177,6 @@ struct Bench<'a> {
     tmpfiles: Option<Shelf<'a>>,
     units: Shelf<'a>,
     fstab: Option<String>,
-    fstab_keys: Vec<String>,
     knobs: Vec<KnobPlan>,
     reload: bool,
 }
@@ -194,7 +193,6 @@ impl<'a> Bench<'a> {
             tmpfiles: readings.tmpfiles.as_deref().map(tmp),
             units: files(&readings.units, unit_file, true, unit::parse, unit::render),
             fstab: readings.fstab.clone(),
-            fstab_keys: Vec::new(),
             knobs: Vec::new(),
             reload: false,
         }
@@ -204,7 +202,7 @@ impl<'a> Bench<'a> {
         let shelves = [Some(&self.sysctl), self.tmpfiles.as_ref(), Some(&self.units)];
         let mut files: Vec<FilePlan> = shelves.into_iter().flatten().filter_map(Shelf::plan).collect();
         if self.fstab != self.readings.fstab {
-            files.push(FilePlan { path: fstab::PATH.to_owned(), content: self.fstab, keys: self.fstab_keys });
+            files.push(FilePlan { path: fstab::PATH.to_owned(), content: self.fstab, dropped: Vec::new() });
         }
         Judged { items, knobs: self.knobs, files, reload: self.reload }
     }
@@ -221,7 +219,8 @@ impl<'a> Bench<'a> {
         }
         let no_knob = matches!(spec.live, Watched::Knobs(_)) && live.fit == Fit::NotHere;
         if no_knob {
-            return item(spec, Status::NotHere, Some("this kernel does not have it")).seen(live);
+            let why = live.reason.clone().unwrap_or_else(|| "this kernel does not have it".to_owned());
+            return item(spec, Status::NotHere, Some(&why)).seen(live);
         }
         if live.fit == Fit::Refused {
             let why = live.reason.clone();
@@ -277,7 +276,10 @@ impl<'a> Bench<'a> {
         let mut values: Vec<String> = Vec::new();
         for knob in knobs {
             let Some(reading) = self.readings.knobs.get(knob) else { continue };
-            let Some(shown) = &reading.text else { continue };
+            let Some(shown) = &reading.text else {
+                live.reason = live.reason.or(reading.fixed.clone());
+                continue;
+            };
             let value = kernel::value(shown);
             let fits = spec.wanted.fits(&value);
             if !values.contains(&value) {
@@ -340,7 +342,7 @@ impl<'a> Bench<'a> {
                 }
             }
             Keep::Fstab(dir) => self.mount(spec, dir, to),
-            Keep::FstabSwap => self.swap(spec),
+            Keep::FstabSwap => self.swap(),
         }
     }
 
@@ -359,20 +361,18 @@ impl<'a> Bench<'a> {
             Some(value) if spec.wanted.fits(&value) => Kept { value: Some(value), fit: Fit::Fits, by, reason: None },
             Some(value) => {
                 self.fstab = Some(fstab::with_atime(text, dir, to));
-                self.fstab_keys.push(spec.id.clone());
                 Kept { value: Some(value), fit: Fit::Differs, by, reason: None }
             }
         }
     }
 
-    fn swap(&mut self, spec: &Spec) -> Kept {
+    fn swap(&mut self) -> Kept {
         let text = self.fstab.as_deref().unwrap_or_default();
         let swaps = fstab::swaps(text);
         if swaps.is_empty() {
             return Kept { value: Some("off".to_owned()), fit: Fit::Fits, by: None, reason: None };
         }
         self.fstab = Some(fstab::without_swap(text));
-        self.fstab_keys.push(spec.id.clone());
         let value = Some(format!("on: {}", swaps.join(", ")));
         Kept { value, fit: Fit::Differs, by: Some(fstab::PATH.to_owned()), reason: None }
     }

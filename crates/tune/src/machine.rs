@@ -29,9 +29,9 @@ pub struct Machine {
     pub volumes: Vec<Volume>,
     /// The mounts that the data lies in.
     pub mounts: Vec<Mount>,
-    /// A `scaling_governor` for each processor that has one.
+    /// `scaling_governor` of each frequency policy.
     pub governors: Vec<PathBuf>,
-    /// Swap in use now, and entries for it in `/etc/fstab`.
+    /// Swap spaces in use.
     pub swaps: Vec<PathBuf>,
 }
 

@@ -8,6 +8,7 @@
 //!
 //! A rule may ask for more than the inspection alarms at, never for less: what satisfies a rule raises no finding.
 
+use crate::Profile;
 use serde::{Deserialize, Serialize};
 
 /// What a change needs before the service has it.
@@ -112,6 +113,14 @@ const fn broker(id: &'static str, place: Place, want: Want) -> Rule {
 }
 
 impl Rule {
+    pub(crate) fn want(&self, profile: Profile) -> Option<Want> {
+        match profile {
+            Profile::Broker => self.broker,
+            Profile::Zookeeper => self.zookeeper,
+            Profile::KraftController => self.kraft_controller,
+        }
+    }
+
     const fn says(self, why: &'static str, source: &'static str) -> Self {
         Self { why, source, ..self }
     }

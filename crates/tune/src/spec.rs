@@ -181,18 +181,17 @@ fn names_any(part: &str) -> bool {
 }
 
 fn of_rule(rule: &'static Rule, choices: &Choices, machine: &Machine) -> Vec<Spec> {
-    let want = match choices.profile {
-        Profile::Broker => rule.broker,
-        Profile::Zookeeper => rule.zookeeper,
-        Profile::KraftController => rule.kraft_controller,
-    };
+    let want = rule.want(choices.profile);
     let mut specs = Vec::new();
     for spot in spots(rule, machine) {
         let id = rule.id.replace('*', &spot.name);
         let own = choices.settings.get(&id).map(|value| Wanted::Exactly(value.trim().to_owned()));
         let Some(wanted) = own.or_else(|| want.map(|want| resolve(want, &spot, machine))) else { continue };
         let left_out = choices.leave_out.iter().any(|part| names(part, &id));
-        specs.push(Spec { id, wanted, live: spot.live, keep: spot.keep, rule, bar: spot.bar, left_out });
+        let idle = wanted == Wanted::Holds(BTreeSet::new());
+        let idle = idle.then(|| Bar::NotHere("no listener's port is among the ephemeral ones".to_owned()));
+        let bar = spot.bar.or(idle);
+        specs.push(Spec { id, wanted, live: spot.live, keep: spot.keep, rule, bar, left_out });
     }
     specs
 }
@@ -238,7 +237,7 @@ fn spots(rule: &Rule, machine: &Machine) -> Vec<Spot> {
             let bar = knobs
                 .is_empty()
                 .then(|| Bar::NotHere("the frequency of its processors is not set from here".to_owned()));
-            let all = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor";
+            let all = "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor";
             one(Watched::Knobs(knobs), Keep::Tmpfiles(all.to_owned()), bar)
         }
     }

@@ -84,7 +84,6 @@ impl Wanted {
             Self::AtMost { most, .. } => format!("at most {most}"),
             Self::LastAtLeast(least) => format!("a maximum of at least {least}"),
             Self::Covers(low, high) => format!("at least {low} to {high}"),
-            Self::Holds(ports) if ports.is_empty() => "no listener's port among the ephemeral ones".to_owned(),
             Self::Holds(ports) => format!("{} in it", written(ports)),
         }
     }

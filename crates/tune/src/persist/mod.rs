@@ -8,7 +8,7 @@ pub mod sysctl;
 pub mod tmpfiles;
 pub mod unit;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The first line of every file that is kfleet's own.
 pub(crate) const HEAD: &str = "# Written by kfleet's module os_tune. `state: absent` takes it away again.\n";
@@ -94,11 +94,6 @@ impl Store<'_> {
     pub(crate) fn content(&self, settings: &BTreeMap<String, String>) -> Option<String> {
         (!settings.is_empty()).then(|| format!("{HEAD}{}", (self.render)(settings)))
     }
-}
-
-/// Names that no file may be given twice for.
-pub(crate) fn changed(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> BTreeSet<String> {
-    old.keys().chain(new.keys()).filter(|key| old.get(*key) != new.get(*key)).cloned().collect()
 }
 
 #[cfg(test)]
