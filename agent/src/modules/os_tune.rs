@@ -104,6 +104,7 @@ pub(super) struct Tuned {
     /// Folders of theirs that are missing.
     folders: Vec<PathBuf>,
     unit: Option<String>,
+    profile: Profile,
 }
 
 impl Tuned {
@@ -126,7 +127,7 @@ impl Tuned {
             files.insert(path.clone(), Former::read(host, &path)?);
         }
         let record = Record::load(host)?.unwrap_or_default();
-        Ok(Self { judged, record, files, folders, unit: machine.unit })
+        Ok(Self { judged, record, files, folders, unit: machine.unit, profile: choices.profile })
     }
 
     fn changes(&self) -> Vec<Change> {
@@ -212,6 +213,7 @@ impl Tuned {
             ("refused".to_owned(), count(Status::Refused).into()),
             ("restart".to_owned(), restart.into()),
             ("service".to_owned(), self.unit.clone().into()),
+            ("profile".to_owned(), self.profile.word().into()),
             ("warnings".to_owned(), warnings.into()),
         ])
     }
@@ -268,6 +270,7 @@ impl Module for OsTune {
                 returns("refused", "how many items do not satisfy their rule and can not be set from here"),
                 returns("restart", "ids of items that the service has only after its next start"),
                 returns("service", "the unit whose limits were looked at"),
+                returns("profile", "what the host was tuned for"),
             ],
             examples: include_str!("examples/os_tune.yaml").into(),
         }
