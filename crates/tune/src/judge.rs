@@ -1,6 +1,7 @@
 //! What was read of a host, held against what it shall be: items for people, and what has to be written.
 //!
-//! A value that satisfies its rule is never changed, live or persisted. Of several values that would do, that is set which
+//! A value that satisfies its rule is never changed, live or persisted, and a default of the kernel that does is not written
+//! down. Of several values that would do, that is set which
 //! is persisted already, else that which is live, else the rule's own. Where a file of somebody else wins over kfleet's, the
 //! item is refused and named, and neither side is written.
 
@@ -110,9 +111,19 @@ struct Kept {
 }
 
 impl Kept {
+    fn by_default(spec: &Spec) -> Self {
+        let value = spec.rule.default.map(str::to_owned);
+        Self { value, fit: Fit::Fits, by: Some("the kernel's default".to_owned()), reason: None }
+    }
+
     fn nowhere(reason: &str) -> Self {
         Self { value: None, fit: Fit::NotHere, by: None, reason: Some(reason.to_owned()) }
     }
+}
+
+/// What the kernel sets by itself satisfies.
+fn boots_right(spec: &Spec) -> bool {
+    spec.rule.default.is_some_and(|default| spec.wanted.fits(default))
 }
 
 /// A kind of files and what kfleet's own shall hold at the end.
@@ -327,6 +338,7 @@ impl<'a> Bench<'a> {
 
     fn kept(&mut self, spec: &Spec, to: &str) -> Kept {
         match &spec.keep {
+            Keep::Sysctl(key) if self.sysctl.effective(key).is_none() && boots_right(spec) => Kept::by_default(spec),
             Keep::Sysctl(key) => self.sysctl.keep(key, &spec.wanted, to),
             Keep::Unit(key) => self.units.keep(key, &spec.wanted, to),
             Keep::Tmpfiles(path) => {
@@ -338,6 +350,7 @@ impl<'a> Bench<'a> {
                     Some(word) if shelf.effective(path).is_none() => {
                         Kept { value: Some(word), fit: Fit::Fits, by: Some("/proc/cmdline".to_owned()), reason: None }
                     }
+                    Some(_) | None if shelf.effective(path).is_none() && boots_right(spec) => Kept::by_default(spec),
                     Some(_) | None => shelf.keep(path, &spec.wanted, to),
                 }
             }

@@ -90,6 +90,9 @@ pub struct Rule {
     pub risk: &'static str,
     /// What it needs to take effect.
     pub needs: Needs,
+    /// What the kernel sets at boot where no file says otherwise, if every kernel and host has the same; it need not be
+    /// written down where it satisfies.
+    pub(crate) default: Option<&'static str>,
 }
 
 const NONE: &str = "none known";
@@ -105,6 +108,7 @@ const fn all(id: &'static str, place: Place, want: Want) -> Rule {
         source: "",
         risk: NONE,
         needs: Needs::Nothing,
+        default: None,
     }
 }
 
@@ -123,6 +127,10 @@ impl Rule {
 
     const fn says(self, why: &'static str, source: &'static str) -> Self {
         Self { why, source, ..self }
+    }
+
+    const fn boots_with(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
     }
 
     const fn risks(self, risk: &'static str) -> Self {
@@ -147,7 +155,8 @@ pub const RULES: &[Rule] = &[
         .says(
             "writing back begins early and goes on evenly, in place of bursts that hold up requests",
             "Charmed Kafka: 5; the kernel's default of 10 is let be",
-        ),
+        )
+    .boots_with("10"),
     broker("sysctl.vm.dirty_ratio", Place::Sysctl("vm.dirty_ratio"), Want::AtLeast(60))
         .says(
             "writers are not blocked while a burst is written back",
@@ -155,14 +164,17 @@ pub const RULES: &[Rule] = &[
         )
         .risks("more unwritten data is lost when a host crashes: replicas on other hosts must hold it"),
     all("sysctl.vm.overcommit_memory", Place::Sysctl("vm.overcommit_memory"), Want::OneOf(&["0", "1"]))
-        .says("strict accounting makes maps and threads fail while memory is free", "kernel (vm/overcommit-accounting); chosen"),
+        .says("strict accounting makes maps and threads fail while memory is free", "kernel (vm/overcommit-accounting); chosen")
+    .boots_with("0"),
     all("sysctl.vm.zone_reclaim_mode", Place::Sysctl("vm.zone_reclaim_mode"), Want::Exactly("0"))
         .says(
             "page cache of one memory node is not thrown away while another node has free memory",
             "kernel (admin-guide/sysctl/vm): leave it off where caching matters more than locality",
-        ),
+        )
+    .boots_with("0"),
     broker("sysctl.fs.nr_open", Place::Sysctl("fs.nr_open"), Want::Files(1_048_576))
-        .says("no process can be given more open files than this", "kernel (admin-guide/sysctl/fs): its default is the least"),
+        .says("no process can be given more open files than this", "kernel (admin-guide/sysctl/fs): its default is the least")
+    .boots_with("1048576"),
     all("sysctl.net.core.somaxconn", Place::Sysctl("net.core.somaxconn"), Want::AtLeast(4096))
         .says(
             "clients that come back all at once after a restart are not turned away",
@@ -184,19 +196,24 @@ pub const RULES: &[Rule] = &[
             "the window of a connection can grow to what a long link needs",
             "Kafka and CDP name it; a maximum of 2 MiB is chosen, minimum and default stay",
         )
+    // A 128th of the memory at most (ip-sysctl, tcp_rmem), which is enough from 256 MiB on.
+    .boots_with("4096 131072 6291456")
         .risks("sockets may take more memory"),
     broker("sysctl.net.ipv4.tcp_wmem", Place::Sysctl("net.ipv4.tcp_wmem"), Want::LastAtLeast(2_097_152))
         .says("as for tcp_rmem, for what is sent", "as for tcp_rmem")
+    .boots_with("4096 16384 4194304")
         .risks("sockets may take more memory"),
     all("sysctl.net.ipv4.tcp_window_scaling", Place::Sysctl("net.ipv4.tcp_window_scaling"), Want::Exactly("1"))
-        .says("without it a window ends at 64 KiB and long links are slow", "CDP lists it; kernel default"),
+        .says("without it a window ends at 64 KiB and long links are slow", "CDP lists it; kernel default")
+    .boots_with("1"),
     broker("sysctl.net.core.netdev_max_backlog", Place::Sysctl("net.core.netdev_max_backlog"), Want::AtLeast(5000))
         .says(
             "bursts from a fast network card are not dropped before TCP sees them",
             "CDP lists it, above the default of 1000; 5000 is chosen",
         ),
     all("sysctl.net.ipv4.ip_local_port_range", Place::Sysctl("net.ipv4.ip_local_port_range"), Want::Covers(32_768, 60_999))
-        .says("outgoing connections do not run out of ports", "kernel: its default range is the least"),
+        .says("outgoing connections do not run out of ports", "kernel: its default range is the least")
+    .boots_with("32768 60999"),
     all("sysctl.net.ipv4.ip_local_reserved_ports", Place::Sysctl("net.ipv4.ip_local_reserved_ports"), Want::Ports)
         .says(
             "an outgoing connection can not take a listener's port while the service restarts",
@@ -234,7 +251,8 @@ pub const RULES: &[Rule] = &[
     all("block.*.scheduler", Place::Scheduler { rotational: true }, Want::OneOf(&["mq-deadline", "deadline", "none", "noop"]))
         .says("fair shares for many processes cost one large process time", "kernel (block/deadline-iosched); chosen"),
     broker("block.*.read_ahead_kb", Place::ReadAhead { rotational: false }, Want::AtLeast(128))
-        .says("consumers that lag read their log in one direction", "kernel: its default is the least"),
+        .says("consumers that lag read their log in one direction", "kernel: its default is the least")
+    .boots_with("128"),
     broker("block.*.read_ahead_kb", Place::ReadAhead { rotational: true }, Want::AtLeast(4096))
         .says("consumers that lag read their log in one direction, and each seek of a head costs milliseconds", "TuneD: at least 4096")
         .risks("many lagging consumers at once push each other's data out of the page cache"),

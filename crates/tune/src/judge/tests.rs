@@ -120,6 +120,25 @@ fn a_parameter_that_the_kernel_does_not_have_is_not_here_and_not_persisted() {
 }
 
 #[test]
+fn a_default_that_satisfies_is_not_written_down() {
+    let id = "sysctl.vm.overcommit_memory";
+    let with = |shown: &str, text: &str| Readings {
+        knobs: [(kernel_knob("/proc/sys/vm/overcommit_memory"), shows(shown))].into(),
+        sysctl: vec![file("/etc/sysctl.d/10-a.conf", text)],
+        ..Readings::default()
+    };
+    let cases = [
+        ("0\n", "", Status::Fits, 0),
+        ("2\n", "", Status::Differs, 0),
+        ("0\n", "vm.overcommit_memory=2", Status::Differs, 1),
+    ];
+    for (shown, text, status, files) in cases {
+        let (item, judged) = judged(id, &Machine::default(), &with(shown, text));
+        assert_eq!((item.status, judged.files.len()), (status, files), "{shown:?} {text:?}: {item:?}");
+    }
+}
+
+#[test]
 fn what_is_left_out_keeps_its_line() {
     let own = file(crate::persist::sysctl::OWN, "vm.swappiness = 30\n");
     let readings = Readings { sysctl: vec![own], ..swappiness(shows("30\n"), &[]) };
@@ -188,6 +207,73 @@ fn a_mount_is_changed_in_its_line_of_fstab_or_only_live() {
     assert_eq!(seen.files[0].content.as_deref(), Some("/dev/sdb /data xfs defaults,noatime 0 0\n"));
     let (item, seen) = judged("mount./data.noatime", &machine, &Readings { fstab: None, ..with });
     assert_eq!((item.status, item.kept, seen.files.len(), seen.knobs.len()), (Status::Differs, Fit::NotHere, 0, 1));
+}
+
+/// The inspection's thresholds, by the ids of its catalogue: which values it warns of.
+type Warns = fn(&str) -> bool;
+
+fn last(value: &str) -> u64 {
+    value.split_whitespace().next_back().and_then(|word| word.parse().ok()).unwrap_or(u64::MAX)
+}
+
+const INSPECTION: &[(&str, &str, Warns)] = &[
+    ("sysctl.swappiness", SWAPPINESS, |value| last(value) > 1),
+    ("sysctl.dirty_background", "sysctl.vm.dirty_background_ratio", |value| last(value) > 10),
+    ("sysctl.dirty_ratio", "sysctl.vm.dirty_ratio", |value| last(value) < 40),
+    ("sysctl.overcommit", "sysctl.vm.overcommit_memory", |value| value == "2"),
+    ("sysctl.zone_reclaim", "sysctl.vm.zone_reclaim_mode", |value| last(value) > 0),
+    ("sysctl.somaxconn", "sysctl.net.core.somaxconn", |value| last(value) < 1024),
+    ("sysctl.syn_backlog", "sysctl.net.ipv4.tcp_max_syn_backlog", |value| last(value) < 1024),
+    ("sysctl.tcp_mem_max", "sysctl.net.ipv4.tcp_rmem", |value| last(value) < 2 * 1024 * 1024),
+    ("sysctl.tcp_mem_max", "sysctl.net.ipv4.tcp_wmem", |value| last(value) < 2 * 1024 * 1024),
+    ("sysctl.window_scaling", "sysctl.net.ipv4.tcp_window_scaling", |value| value == "0"),
+    ("os.thp", "thp.enabled", |value| value == "always"),
+    ("os.thp_defrag", "thp.defrag", |value| value == "always"),
+    ("os.cpu_governor", "cpu.governor", |value| value != "performance"),
+    ("limits.nofile", "limits.nofile", |value| last(value) < 100_000),
+    ("disk.scheduler", "block.sda.scheduler", |value| matches!(value, "bfq" | "cfq")),
+    ("disk.scheduler", "block.nvme0n1.scheduler", |value| value != "none"),
+    ("disk.atime", "mount./data.noatime", |value| !matches!(value, "noatime" | "relatime")),
+];
+
+#[test]
+fn what_satisfies_a_rule_raises_no_finding_of_the_inspection() {
+    let disk = |name: &str, rotational| crate::Disk { name: name.into(), rotational };
+    let machine = Machine {
+        disks: vec![disk("sda", true), disk("nvme0n1", false)],
+        mounts: vec![Mount { dir: "/data".into(), kind: "xfs".into(), on_disk: true }],
+        ..Machine::default()
+    };
+    let all = Choices { profile: Profile::Broker, settings: BTreeMap::new(), leave_out: Vec::new() };
+    let specs = specs(&all, &machine).unwrap();
+    let words = [
+        "always",
+        "madvise",
+        "never",
+        "performance",
+        "powersave",
+        "bfq",
+        "cfq",
+        "none",
+        "noop",
+        "mq-deadline",
+        "deadline",
+        "noatime",
+        "relatime",
+        "strictatime",
+    ];
+    let numbers =
+        (0..64).map(|n| 1_u64 << n).flat_map(|n| [n - 1, n, n + 1]).chain([40, 60, 100, 4096, 99_999, 100_000]);
+    let numbers = numbers.flat_map(|n| [n.to_string(), format!("4096 131072 {n}")]);
+    let values: Vec<String> = numbers.chain(words.map(str::to_owned)).collect();
+    for (check, id, warns) in INSPECTION {
+        let spec = specs.iter().find(|spec| spec.id == *id).unwrap_or_else(|| panic!("{id} is missing"));
+        let satisfying: Vec<&String> = values.iter().filter(|value| spec.wanted.fits(value)).collect();
+        assert!(!satisfying.is_empty(), "{id}: no value of the test satisfies it");
+        for value in satisfying {
+            assert!(!warns(value), "{value} satisfies {id}, and {check} warns of it");
+        }
+    }
 }
 
 /// A host after what was planned for it was written.
