@@ -14,10 +14,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kfleet-inspect", &["kfleet-model"]),
     ("kfleet-kafka", &["kfleet-model"]),
     ("kfleet-pki", &["kfleet-model"]),
+    ("kfleet-tune", &["kfleet-model"]),
     ("kfleet-proto", &["kfleet-model"]),
     (
         "kfleet-agent",
-        &["kfleet-config", "kfleet-inspect", "kfleet-kafka", "kfleet-model", "kfleet-pki", "kfleet-proto"],
+        &[
+            "kfleet-config",
+            "kfleet-inspect",
+            "kfleet-kafka",
+            "kfleet-model",
+            "kfleet-pki",
+            "kfleet-proto",
+            "kfleet-tune",
+        ],
     ),
     (
         "kfleet",
@@ -54,6 +63,7 @@ const PURE: &[(&str, &str)] = &[
     ("kfleet-model", "crates/model/src"),
     ("kfleet-playbook", "crates/playbook/src"),
     ("kfleet-rolling", "crates/rolling/src"),
+    ("kfleet-tune", "crates/tune/src"),
 ];
 
 /// What a pure crate's normal dependencies may not be.

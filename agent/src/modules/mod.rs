@@ -23,6 +23,7 @@ mod lineinfile;
 mod node_info;
 #[cfg(test)]
 mod on_this_host;
+mod os_tune;
 mod ping;
 mod replace;
 mod service;
@@ -58,6 +59,7 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &kafka_preferred_leaders::KafkaPreferredLeaders,
     &lineinfile::LineInFile,
     &node_info::NodeInfo,
+    &os_tune::OsTune,
     &ping::Ping,
     &replace::Replace,
     &service::Service::SERVICE,

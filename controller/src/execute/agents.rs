@@ -43,7 +43,7 @@ impl Agent {
 
 fn value(layers: &Layers, name: &str) -> Option<Value> {
     match layers.get(name) {
-        Some(Var::Value { value, .. }) => Some(value),
+        Some(Var::Value { value, .. }) => Some(value.as_ref().clone()),
         Some(Var::Scope(_)) | None => None,
     }
 }

@@ -17,6 +17,7 @@ mod plain;
 mod roll;
 mod support;
 mod tasks;
+mod tune;
 
 use kfleet_tests::lab::Hosting;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -77,6 +78,7 @@ const SCENARIOS: &[(&str, Hosts, Scenario)] = &[
     ("a_dynamic_change_reaches_running_brokers_and_a_static_one_waits_for_a_roll", OWN_ETC, |s| {
         Box::pin(config::dynamic_and_static(s))
     }),
+    ("a_tuned_host_is_found_tuned_and_taken_back_to_the_byte", OWN_ETC, |s| Box::pin(tune::there_and_back(s))),
     ("six_bare_hosts_become_a_cluster_with_tls_scram_and_acls_and_a_second_run_changes_nothing", OWN_ETC, |_s| {
         Box::pin(deploy::secured())
     }),
