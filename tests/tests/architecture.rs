@@ -14,7 +14,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kfleet-kafka", &["kfleet-model"]),
     ("kfleet-pki", &["kfleet-model"]),
     ("kfleet-proto", &["kfleet-model"]),
-    ("kfleet-agent", &["kfleet-config", "kfleet-kafka", "kfleet-model", "kfleet-pki", "kfleet-proto"]),
+    ("kfleet-time", &[]),
+    ("kfleet-agent", &["kfleet-config", "kfleet-kafka", "kfleet-model", "kfleet-pki", "kfleet-proto", "kfleet-time"]),
     ("kfleet", &["kfleet-config", "kfleet-model", "kfleet-pki", "kfleet-playbook", "kfleet-proto", "kfleet-rolling"]),
     (
         "kfleet-tests",
@@ -37,6 +38,7 @@ const PURE: &[(&str, &str)] = &[
     ("kfleet-model", "crates/model/src"),
     ("kfleet-playbook", "crates/playbook/src"),
     ("kfleet-rolling", "crates/rolling/src"),
+    ("kfleet-time", "crates/time/src"),
 ];
 
 /// What a pure crate's normal dependencies may not be.
