@@ -17,7 +17,7 @@ pub use cluster::{
 };
 pub use facts::facts;
 pub use node::node;
-pub use standing::{is_node, standing};
+pub use standing::{is_node, running_nodes, standing};
 
 use crate::host::HostError;
 use kfleet_kafka::{KafkaError, ZooKeeperError};
