@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "kfleet-model",
             "kfleet-pki",
             "kfleet-proto",
+            "kfleet-time",
             "kfleet-tune",
         ],
     ),
@@ -40,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "kfleet-rolling",
         ],
     ),
+    ("kfleet-time", &[]),
     (
         "kfleet-tests",
         &[
@@ -64,6 +66,7 @@ const PURE: &[(&str, &str)] = &[
     ("kfleet-playbook", "crates/playbook/src"),
     ("kfleet-rolling", "crates/rolling/src"),
     ("kfleet-tune", "crates/tune/src"),
+    ("kfleet-time", "crates/time/src"),
 ];
 
 /// What a pure crate's normal dependencies may not be.

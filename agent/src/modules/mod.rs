@@ -32,6 +32,7 @@ mod setup;
 mod shared;
 mod slurp;
 mod stat;
+mod time_sync;
 mod user;
 mod wait_for;
 
@@ -70,6 +71,7 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &setup::Setup,
     &slurp::Slurp,
     &stat::Stat,
+    &time_sync::TimeSync,
     &user::User,
     &wait_for::WaitFor,
 ];

@@ -17,6 +17,7 @@ mod plain;
 mod roll;
 mod support;
 mod tasks;
+mod time_sync;
 mod tune;
 
 use kfleet_tests::lab::Hosting;
@@ -74,6 +75,9 @@ const SCENARIOS: &[(&str, Hosts, Scenario)] = &[
     }),
     ("a_clock_that_is_wrong_is_found_from_outside_and_no_roll_begins_with_it", OWN_ETC, |s| {
         Box::pin(clock::shifted(s))
+    }),
+    ("chrony_is_configured_against_a_lab_server_and_a_silent_one_is_named", OWN_ETC, |s| {
+        Box::pin(time_sync::against_a_lab_server(s))
     }),
     ("a_dynamic_change_reaches_running_brokers_and_a_static_one_waits_for_a_roll", OWN_ETC, |s| {
         Box::pin(config::dynamic_and_static(s))
