@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kfleet-config", &["kfleet-model"]),
     ("kfleet-playbook", &["kfleet-config", "kfleet-model"]),
     ("kfleet-rolling", &["kfleet-model"]),
-    ("kfleet-inspect", &["kfleet-model"]),
+    ("kfleet-inspect", &["kfleet-config", "kfleet-model"]),
     ("kfleet-kafka", &["kfleet-model"]),
     ("kfleet-pki", &["kfleet-model"]),
     ("kfleet-tune", &["kfleet-model"]),
