@@ -84,6 +84,15 @@ impl Item {
 
     /// How it stands, for people.
     fn standing(&self) -> String {
+        let word = self.word();
+        // What can be set, and not be made to hold after a boot, says so.
+        match (&self.reason, self.status.as_str(), self.kept.as_str()) {
+            (Some(reason), "fits" | "differs", "not_here") => format!("{word}; not for the next boot: {reason}"),
+            _ => word,
+        }
+    }
+
+    fn word(&self) -> String {
         match (self.status.as_str(), self.live.as_str(), self.kept.as_str()) {
             ("fits", _, _) => "fits".to_owned(),
             ("differs", "differs", "differs") => "differs, live and for the next boot".to_owned(),

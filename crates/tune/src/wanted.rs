@@ -84,6 +84,7 @@ impl Wanted {
             Self::AtMost { most, .. } => format!("at most {most}"),
             Self::LastAtLeast(least) => format!("a maximum of at least {least}"),
             Self::Covers(low, high) => format!("at least {low} to {high}"),
+            Self::Holds(ports) if ports.is_empty() => "anything".to_owned(),
             Self::Holds(ports) => format!("{} in it", written(ports)),
         }
     }

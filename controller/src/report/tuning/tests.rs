@@ -109,6 +109,15 @@ zk1 (broker)
 }
 
 #[test]
+fn what_can_not_be_made_to_hold_says_so() {
+    let mut thp = item("thp.enabled", "differs", Some("always"), "differs", "not_here");
+    let shown = |item: &Value| serde_json::from_value::<Item>(item.clone()).unwrap().standing();
+    assert_eq!(shown(&thp), "differs live");
+    thp["reason"] = "no systemd is here".into();
+    assert_eq!(shown(&thp), "differs live; not for the next boot: no systemd is here");
+}
+
+#[test]
 fn an_apply_and_a_revert_show_what_they_changed() {
     let changes = vec![
         Change::new("sysctl.vm.swappiness", "live", "60", "1"),
