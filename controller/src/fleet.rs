@@ -3,6 +3,9 @@
 //! Layout: `kfleet.toml` (settings), `inventory/` (hosts, group_vars, host_vars), `pki/` (see docs/identity.md),
 //! `state/kfleet.db` (runs and history), `playbooks/` (the operator's own).
 
+use kfleet_playbook::Diagnostics;
+use kfleet_playbook::files::MemoryFiles;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +39,17 @@ pub enum FleetError {
         /// What is wrong, with line and column.
         message: String,
     },
+}
+
+/// Why a file of the fleet directory can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetFileError {
+    /// It can not be read, or has not the form.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// It is no YAML mapping.
+    #[error("it is no valid YAML")]
+    Yaml(Diagnostics),
 }
 
 /// `kfleet.toml`.
@@ -130,6 +144,30 @@ impl Fleet {
     #[must_use]
     pub fn database(&self) -> PathBuf {
         self.dir.join("state").join("kfleet.db")
+    }
+
+    /// A YAML file of the fleet directory; none when it is not there.
+    ///
+    /// # Errors
+    /// When it is there and can not be read, is no YAML mapping, or has not the form that is expected.
+    pub fn yaml<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, FleetFileError> {
+        let path = self.dir.join(name);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => {
+                return Err(FleetError::Io { what: "read", path, source }.into());
+            }
+        };
+        let files = MemoryFiles::new([(name.to_owned(), text)]);
+        let mut diagnostics = Diagnostics::new();
+        let found = kfleet_playbook::parse::load_vars_file(&files, name, name, &mut diagnostics);
+        let map = match found {
+            Some(map) if !diagnostics.has_errors() => map.to_map(),
+            Some(_) | None => return Err(FleetFileError::Yaml(diagnostics)),
+        };
+        let value = serde_json::from_value(kfleet_model::Value::Object(map));
+        value.map(Some).map_err(|error| FleetError::Settings { path, message: error.to_string() }.into())
     }
 
     /// The inventories of the settings, as full paths.

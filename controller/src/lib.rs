@@ -8,6 +8,7 @@ pub mod cli;
 pub mod execute;
 pub mod fleet;
 pub mod history;
+pub mod inspect;
 pub mod inventory;
 pub mod report;
 pub mod rolling;

@@ -6,6 +6,8 @@
 //! moment of this one costs nothing but a question. The steps of a roll are committed with a full sync before they
 //! are acted on.
 
+mod nights;
 mod store;
 
+pub use nights::{InspectionRecord, NIGHTS};
 pub use store::{OpRecord, RunRecord, Store, StoreError};

@@ -39,6 +39,14 @@ pub enum StoreError {
         /// The cause.
         source: serde_json::Error,
     },
+    /// A stored document of an inspection can not be packed or read.
+    #[error("failed to {what} in the run store: its document is damaged")]
+    Packed {
+        /// What was tried.
+        what: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The database was written by a newer kfleet.
     #[error("the run store {} has format {found}, this kfleet knows up to {known}", path.display())]
     Newer {
@@ -52,7 +60,8 @@ pub enum StoreError {
 }
 
 /// The format of the database; a change adds a step to [`MIGRATIONS`].
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE runs (
         run_id TEXT PRIMARY KEY, command TEXT NOT NULL, what TEXT NOT NULL, request TEXT NOT NULL,
         plan_hash TEXT NOT NULL, owner TEXT NOT NULL, check_mode INTEGER NOT NULL, started TEXT NOT NULL,
@@ -68,7 +77,20 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE steps (run_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
         PRIMARY KEY (run_id, key)) STRICT, WITHOUT ROWID;
     CREATE TABLE leases (cluster TEXT PRIMARY KEY, generation INTEGER NOT NULL, run_id TEXT, owner TEXT) STRICT;
-"];
+",
+    "
+    CREATE TABLE inspections (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, verdict TEXT NOT NULL,
+        points INTEGER NOT NULL, hosts_expected INTEGER NOT NULL, hosts_seen INTEGER NOT NULL,
+        document BLOB NOT NULL) STRICT;
+    CREATE INDEX inspections_at ON inspections (at);
+    CREATE TABLE inspection_memory (one INTEGER PRIMARY KEY CHECK (one = 1), inspection INTEGER NOT NULL,
+        document BLOB NOT NULL) STRICT;
+    CREATE TABLE series (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+    CREATE TABLE nights (series INTEGER NOT NULL, day INTEGER NOT NULL, at INTEGER NOT NULL, value REAL NOT NULL,
+        PRIMARY KEY (series, day)) STRICT, WITHOUT ROWID;
+    CREATE INDEX nights_day ON nights (day);
+",
+];
 
 /// A run as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +140,7 @@ pub struct OpRecord {
 /// The run store.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
     path: PathBuf,
 }
 
@@ -144,7 +166,7 @@ impl Store {
         Ok(store)
     }
 
-    fn sql(&self, what: &'static str) -> impl Fn(sqlx::Error) -> StoreError + '_ {
+    pub(super) fn sql(&self, what: &'static str) -> impl Fn(sqlx::Error) -> StoreError + '_ {
         move |source| StoreError::Sql { what, path: self.path.clone(), source }
     }
 

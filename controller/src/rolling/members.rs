@@ -14,7 +14,7 @@ const DISCOVER_DEADLINE: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(super) host: HostName,
-    pub(super) role: Role,
+    pub(crate) role: Role,
     /// Parameters for the observations of this node.
     pub(crate) params: Map,
 }

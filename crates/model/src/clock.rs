@@ -86,10 +86,12 @@ pub struct Judgement {
 /// Judges clocks, given as offsets from the observer's.
 ///
 /// The fleet's time is the median of all of them and the observer's: while fewer than half are wrong it is one of those
-/// that are right, so that a wrong observer does not make every host look wrong.
+/// that are right, so that a wrong observer does not make every host look wrong. A clock that was read too slowly to tell
+/// is no measure for the others.
 #[must_use]
 pub fn judge(hosts: &BTreeMap<HostName, Offset>, limit_ms: u64) -> Judgement {
-    let mut all: Vec<Offset> = hosts.values().copied().chain([Offset::NONE]).collect();
+    let sharp = hosts.values().copied().filter(|offset| offset.uncertainty_ms <= limit_ms);
+    let mut all: Vec<Offset> = sharp.chain([Offset::NONE]).collect();
     all.sort_by_key(|offset| (offset.ms, offset.uncertainty_ms));
     let time = all.get((all.len() - 1) / 2).copied().unwrap_or(Offset::NONE);
     let stand = |clock: Offset| {
@@ -154,6 +156,7 @@ mod tests {
             ("the bound covers the limit", &[(0, 1), (100, 1), (0, 1)], ".?.."),
             ("answers too slow to tell", &[(0, 1), (20, 300), (0, 1)], ".?.."),
             ("too slow, and out of step all the same", &[(0, 1), (900, 300), (0, 1)], ".X.."),
+            ("one that is too slow to tell is no measure", &[(0, 1), (2, 1), (5_000, 10), (0, 4_000)], "..X?."),
             ("one host alone against the observer", &[(5_000, 2)], "X."),
         ];
         for (name, offsets, expected) in cases {
