@@ -14,11 +14,13 @@ pub mod command;
 mod contract;
 mod copy;
 mod file;
+mod get_url;
 mod group;
 mod kafka_acls;
 mod kafka_dynamic_config;
 mod kafka_preferred_leaders;
 mod lineinfile;
+mod maven_artifact;
 mod node_info;
 #[cfg(test)]
 mod on_this_host;
@@ -50,11 +52,13 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &copy::Copy::COPY,
     &copy::Copy::TEMPLATE,
     &file::File,
+    &get_url::GetUrl,
     &group::Group,
     &kafka_acls::KafkaAcls,
     &kafka_dynamic_config::KafkaDynamicConfig,
     &kafka_preferred_leaders::KafkaPreferredLeaders,
     &lineinfile::LineInFile,
+    &maven_artifact::MavenArtifact,
     &node_info::NodeInfo,
     &ping::Ping,
     &replace::Replace,
