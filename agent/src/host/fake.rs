@@ -3,7 +3,7 @@
 
 use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
-    HostError, HostView, Unit, UnitAction, User,
+    HostError, HostView, Request, Unit, UnitAction, User,
 };
 use kfleet_model::version::{Author, FileContent, FileHistory, FileVersion};
 use kfleet_model::{OpId, RunId};
@@ -35,6 +35,8 @@ pub(crate) struct Spec {
     units_loaded_us: Option<u64>,
     commands: Vec<CommandScript>,
     ports: BTreeMap<u16, Option<String>>,
+    /// What is at a URL.
+    urls: BTreeMap<String, String>,
     later: Vec<Later>,
     cache: Vec<String>,
     deadline_s: Option<u64>,
@@ -151,6 +153,7 @@ struct State {
     units_loaded_us: u64,
     commands: Vec<CommandScript>,
     ports: BTreeMap<u16, Option<String>>,
+    urls: BTreeMap<String, String>,
     later: Vec<Later>,
     cache: BTreeMap<String, Vec<u8>>,
     /// Of the paths that were written: each version with its content.
@@ -313,6 +316,7 @@ impl State {
         self.commands = spec.commands.iter().cloned().chain(std::mem::take(&mut self.commands)).collect();
         self.ports.extend(spec.ports.clone());
         self.ports.retain(|_, says| says.as_deref() != Some("(closed)"));
+        self.urls.extend(spec.urls.clone());
         self.later.extend(spec.later.clone());
         for text in &spec.cache {
             self.cache.insert(hex(&sha2::Sha256::digest(text)), text.clone().into_bytes());
@@ -506,6 +510,16 @@ fn hex(bytes: &[u8]) -> String {
     super::hex(bytes)
 }
 
+fn sum(digest: Digest, content: &[u8]) -> String {
+    match digest {
+        Digest::Sha1 => hex(&sha1::Sha1::digest(content)),
+        Digest::Sha224 => hex(&sha2::Sha224::digest(content)),
+        Digest::Sha256 => hex(&sha2::Sha256::digest(content)),
+        Digest::Sha384 => hex(&sha2::Sha384::digest(content)),
+        Digest::Sha512 => hex(&sha2::Sha512::digest(content)),
+    }
+}
+
 impl HostView for FakeHost {
     fn stat(&self, path: &Path, follow: bool) -> Result<Option<FileStat>, HostError> {
         let state = self.call("look at", path)?;
@@ -542,14 +556,7 @@ impl HostView for FakeHost {
 
     fn digest(&self, path: &Path, digest: Digest) -> Result<Option<String>, HostError> {
         let state = self.call("read", path)?;
-        let Some((_, inode)) = state.get(path, true) else { return Ok(None) };
-        Ok(Some(match digest {
-            Digest::Sha1 => hex(&sha1::Sha1::digest(&inode.content)),
-            Digest::Sha224 => hex(&sha2::Sha224::digest(&inode.content)),
-            Digest::Sha256 => hex(&sha2::Sha256::digest(&inode.content)),
-            Digest::Sha384 => hex(&sha2::Sha384::digest(&inode.content)),
-            Digest::Sha512 => hex(&sha2::Sha512::digest(&inode.content)),
-        }))
+        Ok(state.get(path, true).map(|(_, inode)| sum(digest, &inode.content)))
     }
 
     fn access(&self, path: &Path) -> Result<Access, HostError> {
@@ -645,6 +652,11 @@ impl HostView for FakeHost {
         let state = self.call("connect to", Path::new(host))?;
         let says = state.ports.get(&port);
         Ok(says.is_some_and(|says| enough(says.as_deref().unwrap_or_default().as_bytes())))
+    }
+
+    fn fetch_text(&self, request: &Request) -> Result<Option<Vec<u8>>, HostError> {
+        let state = self.call("fetch", Path::new(&request.url))?;
+        Ok(state.urls.get(&request.url).map(|text| text.clone().into_bytes()))
     }
 
     fn blob_size(&self, sha256: &str) -> Result<Option<u64>, HostError> {
@@ -781,6 +793,27 @@ impl Host for FakeHost {
             words.into_iter().map(|word| if word == value { format!("[{word}]") } else { word.to_owned() }).collect();
         inode.content = format!("{}\n", words.join(" ")).into_bytes();
         Ok(())
+    }
+
+    fn download(
+        &self,
+        request: &Request,
+        path: &Path,
+        attributes: Attributes,
+        checksum: Option<(Digest, &str)>,
+    ) -> Result<u64, HostError> {
+        let url = request.url.clone();
+        let Some(content) = self.fetch_text(request)? else {
+            return Err(HostError::Fetch { url, why: "the server has no such file".to_owned() });
+        };
+        if let Some((digest, wanted)) = checksum {
+            let got = sum(digest, &content);
+            if got != wanted {
+                return Err(HostError::Checksum { url, got, wanted: wanted.to_owned() });
+            }
+        }
+        self.write(path, Content::Bytes(&content), attributes)?;
+        Ok(content.len() as u64)
     }
 
     fn backup(&self, path: &Path) -> Result<PathBuf, HostError> {

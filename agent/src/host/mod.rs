@@ -3,6 +3,7 @@
 //! [`HostView`] reads, [`Host`] writes as well. A module gets the first in `observe`, so the compiler keeps it from
 //! writing there; `real` is the machine, `fake` one in memory for tests. Every error carries its path or command.
 
+mod fetch;
 mod process;
 pub mod real;
 mod services;
@@ -10,6 +11,7 @@ pub mod supervisord;
 pub mod systemd;
 mod write;
 
+pub use fetch::Request;
 pub use real::RealHost;
 pub(crate) use real::hex;
 pub use services::ServiceManager;
@@ -85,6 +87,24 @@ pub enum HostError {
     /// The versions of a file could not be kept or read.
     #[error("failed to {}", chain(.0))]
     Versions(#[from] StateError),
+    /// Something could not be had over HTTP.
+    #[error("failed to fetch {url}: {why}")]
+    Fetch {
+        /// From where, without what may be secret in it.
+        url: String,
+        /// What went wrong at last.
+        why: String,
+    },
+    /// What was fetched is not what was meant.
+    #[error("{url} has the checksum {got}, not {wanted}")]
+    Checksum {
+        /// From where.
+        url: String,
+        /// Its checksum.
+        got: String,
+        /// The one that was wanted.
+        wanted: String,
+    },
     /// The op was cancelled or its deadline passed while it waited.
     #[error("stopped while waiting for {0}")]
     Stopped(String),
@@ -156,6 +176,29 @@ pub enum Digest {
     Sha384,
     /// SHA-512.
     Sha512,
+}
+
+impl Digest {
+    /// All of them, by the names that Ansible's modules give them.
+    pub const NAMED: [(&'static str, Self); 5] = [
+        ("sha1", Self::Sha1),
+        ("sha224", Self::Sha224),
+        ("sha256", Self::Sha256),
+        ("sha384", Self::Sha384),
+        ("sha512", Self::Sha512),
+    ];
+
+    /// How many hexadecimal digits a sum has.
+    #[must_use]
+    pub fn digits(self) -> usize {
+        match self {
+            Self::Sha1 => 40,
+            Self::Sha224 => 56,
+            Self::Sha256 => 64,
+            Self::Sha384 => 96,
+            Self::Sha512 => 128,
+        }
+    }
 }
 
 impl FileKind {
@@ -455,6 +498,12 @@ pub trait HostView: Send + Sync {
         enough: &dyn Fn(&[u8]) -> bool,
     ) -> Result<bool, HostError>;
 
+    /// Fetches something small over HTTP; none when it is not there.
+    ///
+    /// # Errors
+    /// When it can not be had, or is larger than the request allows.
+    fn fetch_text(&self, request: &Request) -> Result<Option<Vec<u8>>, HostError>;
+
     /// A file of the cache by its SHA-256: its size, none when it is not there.
     ///
     /// # Errors
@@ -540,6 +589,20 @@ pub trait Host: HostView {
     /// # Errors
     /// When it is not there, can not be written, or the kernel refuses the value.
     fn set_kernel_value(&self, path: &Path, value: &[u8]) -> Result<(), HostError>;
+
+    /// Fetches a file over HTTP and makes or replaces `path` with it, as [`Host::write`] does. A transfer that is cut goes
+    /// on where it was. When a checksum is given (its function, and the sum in hex), the file is put in place only when it
+    /// has that. Gives its size.
+    ///
+    /// # Errors
+    /// When it can not be had or is another one; then the old file is as it was.
+    fn download(
+        &self,
+        request: &Request,
+        path: &Path,
+        attributes: Attributes,
+        checksum: Option<(Digest, &str)>,
+    ) -> Result<u64, HostError>;
 
     /// Copies a file beside itself with a time stamp in its name (`backup: true`); gives the copy's path.
     ///

@@ -8,13 +8,13 @@ use super::supervisord::Supervisord;
 use super::systemd::Systemd;
 use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
-    HostError, HostView, OpContext, ServiceManager, Unit, UnitAction, User, process, write,
+    HostError, HostView, OpContext, Request, ServiceManager, Unit, UnitAction, User, fetch, process, write,
 };
 use crate::journal::StateError;
 use crate::journal::versions::Next;
 use kfleet_model::version::{FileHistory, FileVersion};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -213,6 +213,11 @@ impl HostView for RealHost {
         Ok(false)
     }
 
+    fn fetch_text(&self, request: &Request) -> Result<Option<Vec<u8>>, HostError> {
+        let mut text = Text(Vec::new());
+        Ok(fetch::fetch(&*self.context, request, &mut text)?.then_some(text.0))
+    }
+
     fn blob_size(&self, sha256: &str) -> Result<Option<u64>, HostError> {
         let Some(path) = self.context.blob_path(sha256) else { return Ok(None) };
         let found = there(std::fs::metadata(&path)).map_err(write::io("look at", &path))?;
@@ -336,6 +341,35 @@ impl Host for RealHost {
         write::set_kernel_value(path, value)
     }
 
+    fn download(
+        &self,
+        request: &Request,
+        path: &Path,
+        attributes: Attributes,
+        checksum: Option<(Digest, &str)>,
+    ) -> Result<u64, HostError> {
+        let mut size = 0;
+        let mut fill = |file: &mut File| {
+            let mut sink = Whole { file, path };
+            if !fetch::fetch(&*self.context, request, &mut sink)? {
+                let why = "the server has no such file".to_owned();
+                return Err(HostError::Fetch { url: fetch::shown(&request.url), why });
+            }
+            size = file.metadata().map_err(write::io("look at", path))?.len();
+            Ok(())
+        };
+        let mut check = |temporary: &Path| {
+            let Some((digest, wanted)) = checksum else { return self.keep(path, Next::File(temporary)) };
+            let got = self.digest(temporary, digest)?.unwrap_or_default();
+            if got.eq_ignore_ascii_case(wanted) {
+                return self.keep(path, Next::File(temporary));
+            }
+            Err(HostError::Checksum { url: fetch::shown(&request.url), got, wanted: wanted.to_owned() })
+        };
+        write::replace(path, attributes, &mut fill, &mut check)?;
+        Ok(size)
+    }
+
     fn backup(&self, path: &Path) -> Result<PathBuf, HostError> {
         let meta = std::fs::metadata(path).map_err(write::io("look at", path))?;
         let now = jiff::Zoned::now().strftime("%Y-%m-%d@%H:%M:%S");
@@ -396,6 +430,37 @@ impl Host for RealHost {
             why: format!("exited with status {}", end.rc),
             stderr: String::from_utf8_lossy(said).into_owned(),
         })
+    }
+}
+
+/// A text that is fetched into memory.
+struct Text(Vec<u8>);
+
+impl fetch::Sink for Text {
+    fn restart(&mut self) -> Result<(), HostError> {
+        self.0.clear();
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), HostError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// A file that is fetched into its temporary place.
+struct Whole<'a> {
+    file: &'a mut File,
+    path: &'a Path,
+}
+
+impl fetch::Sink for Whole<'_> {
+    fn restart(&mut self) -> Result<(), HostError> {
+        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(write::io("write", self.path))
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), HostError> {
+        self.file.write_all(bytes).map_err(write::io("write", self.path))
     }
 }
 

@@ -15,11 +15,13 @@ mod contract;
 mod copy;
 mod file;
 mod file_rollback;
+mod get_url;
 mod group;
 mod kafka_acls;
 mod kafka_dynamic_config;
 mod kafka_preferred_leaders;
 mod lineinfile;
+mod maven_artifact;
 mod node_info;
 #[cfg(test)]
 mod on_this_host;
@@ -54,11 +56,13 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &copy::Copy::TEMPLATE,
     &file::File,
     &file_rollback::FileRollback,
+    &get_url::GetUrl,
     &group::Group,
     &kafka_acls::KafkaAcls,
     &kafka_dynamic_config::KafkaDynamicConfig,
     &kafka_preferred_leaders::KafkaPreferredLeaders,
     &lineinfile::LineInFile,
+    &maven_artifact::MavenArtifact,
     &node_info::NodeInfo,
     &os_tune::OsTune,
     &ping::Ping,

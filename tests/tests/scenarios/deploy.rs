@@ -1,5 +1,6 @@
 //! Bare hosts made into clusters by the shipped playbooks, in a lab of their own; a real client uses what they made.
 
+use crate::mirror::Mirror;
 use crate::roll;
 use crate::support::{Ended, Stage, expect_code};
 use anyhow::{Context, Result, ensure};
@@ -72,14 +73,35 @@ pub(crate) async fn secured() -> Result<()> {
     .await
 }
 
-/// Three bare hosts become a KRaft cluster of Kafka 4, every node broker and controller.
+/// Three bare hosts become a KRaft cluster of Kafka 4, every node broker and controller, with the release from a mirror that
+/// cuts each first transfer. An archive that is not the one that its checksum tells of is not unpacked anywhere.
 pub(crate) async fn kraft() -> Result<()> {
     in_lab(Kind::Kraft, &NODES, async |stage, archive| {
         write_inventory(stage, &[("kraft", "combined", &NODES)])?;
+        let folder = archive.parent().context("the archive has a folder")?;
+        let release = folder.join("4.1.1");
+        std::fs::create_dir_all(&release)?;
+        let name = archive.file_name().context("the archive has a name")?;
+        std::fs::rename(archive, release.join(name))?;
+        let sums = release.join(format!("{}.sha512", name.display()));
+        let sum = sha512(&release.join(name)).await?;
+        let address = stage.lab.topology().subnet.controller();
+        let mirror = Mirror::start(&stage.lab.layout().namespace(), address.into(), folder)?;
         let vars = serde_json::json!({
-            "kafka_archive": archive, "kafka_version": "4.1.1", "kafka_cluster_id": "2M5dGZz9S4mpF8nYvVr1pA",
+            "kafka_mirror": mirror.url(), "kafka_version": "4.1.1", "kafka_cluster_id": "2M5dGZz9S4mpF8nYvVr1pA",
             "kafka_heap": "-Xms256m -Xmx384m", "kafka_home": HOME, "kafka_settings": {"auto.create.topics.enable": "true"},
         });
+        let forged = "0".repeat(sum.len());
+        std::fs::write(&sums, format!("{forged}  {}\n", name.display()))?;
+        let playbook = repository().join("playbooks/deploy-kraft.yml").display().to_string();
+        let refused = stage.kfleet(&["run", &playbook, "-e", &vars.to_string()]).await?;
+        expect_code(&refused, 2)?;
+        ensure!(refused.stdout.contains(&format!("has the checksum {sum}, not {forged}")), "{}", refused.stdout);
+        for host in NODES {
+            stage.on(host, &["sh", "-c", "test -z \"$(ls -A /opt/dist)\" && test ! -e /opt/kafka-4.1.1"]).await?;
+        }
+        ensure!(mirror.resumed() >= NODES.len(), "{} transfers went on where they were cut", mirror.resumed());
+        std::fs::write(&sums, format!("{sum}  {}\n", name.display()))?;
         deploy_twice(stage, "deploy-kraft.yml", &vars, 3).await?;
         write_and_read(stage, "kraft1:9092", &[]).await?;
         roll::restart(stage, "kraft", &NODES, "kafka").await?;

@@ -13,6 +13,7 @@ mod deploy;
 mod faults;
 mod guard;
 mod kraft;
+mod mirror;
 mod plain;
 mod roll;
 mod support;

@@ -2,6 +2,7 @@
 
 pub(crate) mod attributes;
 pub(crate) mod difference;
+pub(crate) mod download;
 pub(crate) mod edit;
 pub(crate) mod mode;
 pub(crate) mod params;
