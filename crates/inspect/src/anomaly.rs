@@ -9,7 +9,7 @@ use crate::object::{Object, Owner};
 use crate::reading::{DatumKind, FleetReadings, Role};
 use crate::readings;
 use crate::stats::spread;
-use crate::unit::Quantity;
+use crate::unit::{Quantity, rounded};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -88,7 +88,8 @@ fn mark(
     (against, limit): (Against, f64),
 ) -> Option<Anomaly> {
     let (median, z) = distance(value, others, key.kind)?;
-    let of = |value| Quantity::new(value, key.unit);
+    let of = |value| Quantity::new(value, key.unit).rounded();
+    let z = rounded(z);
     let (object, key) = (object.clone(), key.key.to_owned());
     (z > limit).then(|| Anomaly { object, key, value: of(value), median: of(median), z, against })
 }

@@ -332,6 +332,17 @@ impl Catalogue {
         kfleet_model::module::nearest(id, self.places.keys().map(CheckId::as_str))
     }
 
+    /// A catalogue of some of the checks, such as those of a gate.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&Check) -> bool) -> Self {
+        let mut some = Self { areas: self.areas.clone(), ..Self::default() };
+        for check in self.checks.iter().filter(|check| keep(check)) {
+            some.places.insert(check.id.clone(), some.checks.len());
+            some.checks.push(check.clone());
+        }
+        some
+    }
+
     /// The checks that kfleet can judge.
     pub fn built(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| check.built)
