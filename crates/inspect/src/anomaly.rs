@@ -47,12 +47,15 @@ fn comparable(points: &[Point], at: Timestamp) -> Vec<f64> {
     if same.len() >= POINTS { same } else { earlier.into_iter().map(|point| point.value).collect() }
 }
 
+/// Hosts with their numbers, by roles, key and part.
+type Peers = BTreeMap<(Vec<Role>, String, String), Vec<(Object, f64)>>;
+
 /// Every mark, the farthest first.
 #[must_use]
 pub fn anomalies(fleet: &FleetReadings, history: &History) -> Vec<Anomaly> {
     let roles: BTreeMap<&str, Vec<Role>> =
         fleet.hosts.iter().map(|host| (host.host.as_str(), host.roles.iter().copied().collect())).collect();
-    let mut peers: BTreeMap<(Vec<Role>, String, String), Vec<(Object, f64)>> = BTreeMap::new();
+    let mut peers: Peers = BTreeMap::new();
     let mut found = Vec::new();
     for (object, reading) in all_readings(fleet) {
         let (Some(value), Some(key)) = (number(reading), readings::find(&reading.key)) else { continue };

@@ -1,7 +1,5 @@
 //! The generated reference is that of the catalogue.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use kfleet_inspect::CATALOGUE;
 use kfleet_inspect::reference::reference;
 
