@@ -9,7 +9,7 @@ use crate::object::{Object, Owner};
 use crate::reading::{DatumKind, FleetReadings, Role};
 use crate::readings;
 use crate::stats::spread;
-use crate::unit::Quantity;
+use crate::unit::{Quantity, rounded};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -47,12 +47,15 @@ fn comparable(points: &[Point], at: Timestamp) -> Vec<f64> {
     if same.len() >= POINTS { same } else { earlier.into_iter().map(|point| point.value).collect() }
 }
 
+/// Hosts with their numbers, by roles, key and part.
+type Peers = BTreeMap<(Vec<Role>, String, String), Vec<(Object, f64)>>;
+
 /// Every mark, the farthest first.
 #[must_use]
 pub fn anomalies(fleet: &FleetReadings, history: &History) -> Vec<Anomaly> {
     let roles: BTreeMap<&str, Vec<Role>> =
         fleet.hosts.iter().map(|host| (host.host.as_str(), host.roles.iter().copied().collect())).collect();
-    let mut peers: BTreeMap<(Vec<Role>, String, String), Vec<(Object, f64)>> = BTreeMap::new();
+    let mut peers: Peers = BTreeMap::new();
     let mut found = Vec::new();
     for (object, reading) in all_readings(fleet) {
         let (Some(value), Some(key)) = (number(reading), readings::find(&reading.key)) else { continue };
@@ -88,7 +91,8 @@ fn mark(
     (against, limit): (Against, f64),
 ) -> Option<Anomaly> {
     let (median, z) = distance(value, others, key.kind)?;
-    let of = |value| Quantity::new(value, key.unit);
+    let of = |value| Quantity::new(value, key.unit).rounded();
+    let z = rounded(z);
     let (object, key) = (object.clone(), key.key.to_owned());
     (z > limit).then(|| Anomaly { object, key, value: of(value), median: of(median), z, against })
 }

@@ -36,7 +36,7 @@ const FILES: [(&str, &str); 18] = [
     ("fleet", include_str!("../catalogue/fleet.toml")),
 ];
 
-/// How far a reading must be on the good side of a limit before its state is left, in hundredths of the limit.
+/// [`Check::exit`] of a check that says nothing else.
 pub const EXIT_PERCENT: f64 = 10.0;
 
 /// The catalogue that kfleet ships with. An embedded file that can not be parsed is left out of it; a test fails then.
@@ -211,6 +211,8 @@ pub struct Check {
     pub crit: Vec<Condition>,
     /// Further numbers that its rule uses, and layers may set.
     pub settings: BTreeMap<String, Limit>,
+    /// How far a number must be on the good side of a limit before its state is left, in hundredths of the limit.
+    pub exit: f64,
     /// What a maintenance window can explain of it.
     pub excuse: Option<Excuse>,
 }
@@ -330,6 +332,17 @@ impl Catalogue {
     #[must_use]
     pub fn nearest(&self, id: &str) -> Option<String> {
         kfleet_model::module::nearest(id, self.places.keys().map(CheckId::as_str))
+    }
+
+    /// A catalogue of some of the checks, such as those of a gate.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&Check) -> bool) -> Self {
+        let mut some = Self { areas: self.areas.clone(), ..Self::default() };
+        for check in self.checks.iter().filter(|check| keep(check)) {
+            some.places.insert(check.id.clone(), some.checks.len());
+            some.checks.push(check.clone());
+        }
+        some
     }
 
     /// The checks that kfleet can judge.

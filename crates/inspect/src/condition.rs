@@ -263,6 +263,8 @@ pub struct Condition {
     pub share_of: Option<String>,
     /// Below this the whole is too small for a share of it to mean anything.
     pub least: f64,
+    /// How many samples there must be at least, of a reading that is sampled. All of them must cross the limit.
+    pub samples: usize,
     /// How it is compared.
     pub op: Op,
     /// What with.

@@ -120,6 +120,17 @@ pub enum Shown {
     List(Vec<String>),
 }
 
+impl Shown {
+    /// With as many digits as a document holds.
+    #[must_use]
+    pub fn rounded(self) -> Self {
+        match self {
+            Self::Number(number) => Self::Number(number.rounded()),
+            Self::Text(_) | Self::List(_) => self,
+        }
+    }
+}
+
 impl std::fmt::Display for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

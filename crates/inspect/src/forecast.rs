@@ -68,20 +68,27 @@ pub fn trend(points: &[Point]) -> Option<Trend> {
     Some(Trend { per_day, low, high, nights: recent.len() })
 }
 
-/// Lifts what follows the one fall that stands out, so that the growth before and after it is one trend. Two such falls
-/// are a saw tooth, which is how retention works, and stay.
+/// Lifts what follows the one fall that stands out, so that the growth before and after it is one trend. It must last: two
+/// nights before it are above the two nights after, for one odd night is no step. Two such falls are a saw tooth, which
+/// is how retention works, and stay.
 fn without_step(mut points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
-    let changes: Vec<f64> = points.iter().zip(points.iter().skip(1)).map(|(one, next)| next.1 - one.1).collect();
+    let values: Vec<f64> = points.iter().map(|point| point.1).collect();
+    let changes: Vec<f64> = values.iter().zip(values.iter().skip(1)).map(|(one, next)| next - one).collect();
     let Some((usual, deviation)) = spread(&changes) else { return points };
-    let floor = points.iter().map(|point| point.1.abs()).fold(0.0, f64::max) * 0.01;
-    let steps: Vec<(usize, f64)> = changes
-        .iter()
+    let floor = values.iter().fold(0.0_f64, |most, value| most.max(value.abs())) * 0.01;
+    let least = STEP * deviation.max(floor);
+    let steps: Vec<(usize, f64)> = values
+        .windows(4)
         .enumerate()
-        .filter(|(_, change)| usual - **change > STEP * deviation.max(floor))
-        .map(|(n, change)| (n, usual - change))
+        .filter_map(|(n, four)| match four {
+            [one, before, after, next] if one.min(*before) - after.max(*next) > least => {
+                Some((n + 2, usual - (after - before)))
+            }
+            _other => None,
+        })
         .collect();
     if let [(at, fall)] = steps.as_slice() {
-        for point in points.iter_mut().skip(at + 1) {
+        for point in points.iter_mut().skip(*at) {
             point.1 += fall;
         }
     }
@@ -152,7 +159,7 @@ fn forecast(object: Object, key: &str, points: &[Point], limit: f64, now: Timest
     let latest = points.last()?.value;
     let (likely, least, most) = days_left(&trend, latest, limit)?;
     let unit = readings::find(key)?.unit;
-    let of = |value| Quantity::new(value, unit);
+    let of = |value| Quantity::new(value, unit).rounded();
     Some(Forecast {
         object,
         key: key.to_owned(),

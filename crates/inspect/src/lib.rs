@@ -20,6 +20,7 @@ pub mod memory;
 pub mod object;
 pub mod reading;
 pub mod readings;
+pub mod reference;
 mod rules;
 mod score;
 mod stats;

@@ -39,6 +39,24 @@ pub enum Datum {
 }
 
 impl Datum {
+    /// The number, when it is a single one.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Int(value) => Some(crate::history::float(*value)),
+            Self::Float(value) => Some(*value),
+            Self::Flag(_)
+            | Self::Text(_)
+            | Self::Time(_)
+            | Self::List(_)
+            | Self::Samples(_)
+            | Self::Counter(_)
+            | Self::Numbers(_)
+            | Self::Texts(_)
+            | Self::Offsets(_) => None,
+        }
+    }
+
     /// The kind, for messages and for the table of keys.
     #[must_use]
     pub fn kind(&self) -> DatumKind {

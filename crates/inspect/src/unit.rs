@@ -183,6 +183,13 @@ impl Quantity {
         Self { value, unit }
     }
 
+    /// The same with as many digits as a document holds: four behind the point, none where they would say nothing. So a
+    /// document reads back as exactly what was written.
+    #[must_use]
+    pub fn rounded(self) -> Self {
+        Self { value: rounded(self.value), ..self }
+    }
+
     /// Reads `75 %`, `75%`, `2 GiB`, `3`.
     ///
     /// # Errors
@@ -213,6 +220,12 @@ impl Quantity {
         }
         Ok(Self { value: self.value * scale / wanted, unit })
     }
+}
+
+/// A number with as many digits as a document holds.
+pub(crate) fn rounded(value: f64) -> f64 {
+    const LARGE: f64 = 1e9;
+    if value.abs() >= LARGE { value.round() } else { (value * 1e4).round() / 1e4 }
 }
 
 impl fmt::Display for Quantity {

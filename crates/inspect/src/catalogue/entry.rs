@@ -1,6 +1,6 @@
 //! The form of an entry in the catalogue's files, and the check that it becomes.
 
-use super::{Bilingual, Check, CheckId, Excuse, GateSet, Mode};
+use super::{Bilingual, Check, CheckId, EXIT_PERCENT, Excuse, GateSet, Mode};
 use crate::condition::{As, Condition, Limit, Op, Operand};
 use crate::reading::{ClusterKind, Role};
 use crate::readings::Scope;
@@ -44,6 +44,9 @@ pub(super) struct Entry {
     share_of: Option<String>,
     #[serde(default)]
     least: f64,
+    #[serde(default, rename = "for")]
+    samples: usize,
+    exit: Option<f64>,
     rule: Option<String>,
     #[serde(default)]
     warn: Vec<When>,
@@ -128,6 +131,7 @@ impl Entry {
             warn,
             crit,
             settings,
+            exit: self.exit.unwrap_or(EXIT_PERCENT),
             excuse: self.excuse,
         })
     }
@@ -177,6 +181,7 @@ impl Entry {
             made: when.made.or(self.made.filter(|_| own)),
             share_of: self.share_of.clone().filter(|_| own),
             least: self.least,
+            samples: self.samples,
             op: when.op,
             against,
         })

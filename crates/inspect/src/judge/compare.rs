@@ -156,11 +156,7 @@ fn counter<'a>(key: &str, datum: &'a Datum) -> Result<&'a Counter, Gap> {
 }
 
 fn number(key: &str, datum: &Datum) -> Result<f64, Gap> {
-    match datum {
-        Datum::Int(value) => Ok(float(*value)),
-        Datum::Float(value) if value.is_finite() => Ok(*value),
-        other => Err(wrong(key, other)),
-    }
+    datum.number().filter(|number| number.is_finite()).ok_or_else(|| wrong(key, datum))
 }
 
 /// A moment as the time to it, or since it when turned round.
@@ -178,6 +174,9 @@ fn plain(key: &str, condition: &Condition, datum: &Datum) -> Result<Value, Gap> 
         Datum::List(list) => Ok(Value::List(list.clone())),
         Datum::Samples(samples) if samples.is_empty() || samples.iter().any(|sample| !sample.is_finite()) => {
             Err(Gap::Unknown(format!("{key} has no samples")))
+        }
+        Datum::Samples(samples) if samples.len() < condition.samples => {
+            Err(Gap::Unknown(format!("{key} has {} samples, {} are needed", samples.len(), condition.samples)))
         }
         Datum::Samples(samples) => Ok(Value::Samples(samples.clone(), unit(key))),
         Datum::Texts(texts) => entry(key, condition, texts),
@@ -268,10 +267,7 @@ fn changed(scene: &Scene<'_>, key: &str, reading: &Reading, now: &Datum) -> Resu
     let Some(last) = scene.remembered(key, &object) else {
         return Err(Gap::Skip("there is no earlier inspection to compare with".to_owned()));
     };
-    let text = |datum: &Datum| match datum {
-        Datum::Text(text) => text.clone(),
-        other => format!("{other:?}"),
-    };
+    let text = |datum: &Datum| if let Datum::Text(text) = datum { text.clone() } else { format!("{datum:?}") };
     Ok(Value::Changed { from: text(&last.datum), to: text(now), changed: last.datum != *now })
 }
 

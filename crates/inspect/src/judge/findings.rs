@@ -4,7 +4,7 @@ use super::raw::Raw;
 use super::scene::Index;
 use super::{Judged, Night, tracks};
 use crate::catalogue::Check;
-use crate::finding::{Change, Cleared, Finding, State, Subject, WaiverNotice};
+use crate::finding::{Change, Cleared, Finding, Shown, State, Subject, WaiverNotice};
 use crate::memory::{Memory, Track};
 use crate::object::{Object, Owner};
 use kfleet_model::ClusterName;
@@ -34,7 +34,7 @@ fn finding(index: &Index<'_>, check: &Check, raw: &Raw, memory: &Memory) -> Find
         object: raw.object.clone(),
         state,
         judged: raw.state,
-        reading: raw.shown.clone(),
+        reading: raw.shown.clone().map(Shown::rounded),
         threshold: raw.fired.clone(),
         note: raw.note.clone(),
         evidence: raw.evidence.clone(),

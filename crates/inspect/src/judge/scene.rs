@@ -177,42 +177,47 @@ impl<'a> Scene<'a> {
 
     /// A number.
     pub(crate) fn number(&self, key: &str, part: Option<&Part>) -> Result<f64, Gap> {
-        match self.datum(key, part)? {
-            Datum::Int(value) => Ok(float(*value)),
-            Datum::Float(value) => Ok(*value),
-            other => Err(Self::wrong_kind(key, other, "a number")),
-        }
+        let datum = self.datum(key, part)?;
+        datum.number().ok_or_else(|| Self::wrong_kind(key, datum, "a number"))
+    }
+
+    /// A whole number.
+    pub(crate) fn int(&self, key: &str, part: Option<&Part>) -> Result<i64, Gap> {
+        let datum = self.datum(key, part)?;
+        if let Datum::Int(value) = datum { Ok(*value) } else { Err(Self::wrong_kind(key, datum, "a whole number")) }
+    }
+
+    /// A yes or no.
+    pub(crate) fn flag(&self, key: &str, part: Option<&Part>) -> Result<bool, Gap> {
+        let datum = self.datum(key, part)?;
+        if let Datum::Flag(value) = datum { Ok(*value) } else { Err(Self::wrong_kind(key, datum, "yes or no")) }
     }
 
     /// A text.
     pub(crate) fn text(&self, key: &str, part: Option<&Part>) -> Result<&'a str, Gap> {
-        match self.datum(key, part)? {
-            Datum::Text(value) => Ok(value),
-            other => Err(Self::wrong_kind(key, other, "a text")),
-        }
+        let datum = self.datum(key, part)?;
+        if let Datum::Text(value) = datum { Ok(value) } else { Err(Self::wrong_kind(key, datum, "a text")) }
     }
 
     /// A list.
     pub(crate) fn list(&self, key: &str, part: Option<&Part>) -> Result<&'a [String], Gap> {
-        match self.datum(key, part)? {
-            Datum::List(value) => Ok(value),
-            other => Err(Self::wrong_kind(key, other, "a list")),
-        }
+        let datum = self.datum(key, part)?;
+        if let Datum::List(value) = datum { Ok(value) } else { Err(Self::wrong_kind(key, datum, "a list")) }
     }
 
     /// Names with texts.
     pub(crate) fn texts(&self, key: &str, part: Option<&Part>) -> Result<&'a BTreeMap<String, String>, Gap> {
-        match self.datum(key, part)? {
-            Datum::Texts(value) => Ok(value),
-            other => Err(Self::wrong_kind(key, other, "names with texts")),
-        }
+        let datum = self.datum(key, part)?;
+        if let Datum::Texts(value) = datum { Ok(value) } else { Err(Self::wrong_kind(key, datum, "names with texts")) }
     }
 
     /// Names with numbers.
     pub(crate) fn numbers(&self, key: &str, part: Option<&Part>) -> Result<&'a BTreeMap<String, i64>, Gap> {
-        match self.datum(key, part)? {
-            Datum::Numbers(value) => Ok(value),
-            other => Err(Self::wrong_kind(key, other, "names with numbers")),
+        let datum = self.datum(key, part)?;
+        if let Datum::Numbers(value) = datum {
+            Ok(value)
+        } else {
+            Err(Self::wrong_kind(key, datum, "names with numbers"))
         }
     }
 
@@ -269,7 +274,7 @@ impl<'a> Scene<'a> {
         if condition.op.compare(value.value, bound.value) {
             return Ok(Some(Crossed { fired, held: false }));
         }
-        let exit = condition.op.exit_limit(bound.value, crate::catalogue::EXIT_PERCENT);
+        let exit = condition.op.exit_limit(bound.value, self.check.exit);
         let held = self.track(object).is_some_and(|track| track.holds(level, &condition.name));
         Ok((held && condition.op.compare(value.value, exit)).then_some(Crossed { fired, held: true }))
     }

@@ -4,6 +4,7 @@ use super::{Judged, Night};
 use crate::finding::{State, Subject, Unstable};
 use crate::history::float;
 use crate::memory::{KEPT_DAYS, NIGHTS, Track};
+use crate::unit::rounded;
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
@@ -63,7 +64,7 @@ pub(super) fn changes(states: &[State]) -> Option<Unstable> {
         }
     }
     let nights = u32::try_from(states.len()).unwrap_or(u32::MAX);
-    Some(Unstable { changes, nights, percent: 100.0 * weight / size(pairs) })
+    Some(Unstable { changes, nights, percent: rounded(100.0 * weight / size(pairs)) })
 }
 
 #[cfg(test)]

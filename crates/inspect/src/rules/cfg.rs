@@ -36,15 +36,12 @@ pub(super) fn identity(scene: &Scene<'_>) -> Result<Ruled, Gap> {
     let nodes = nodes(scene);
     let mut ids: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for (host, at) in &nodes {
-        if let Ok(Datum::Int(id)) = at.datum("kafka.node_id", None) {
-            ids.entry(*id).or_default().push(host.host.to_string());
+        if let Ok(id) = at.int("kafka.node_id", None) {
+            ids.entry(id).or_default().push(host.host.to_string());
         }
     }
     let raws = per_host(nodes, |at| {
-        let id = match at.datum("kafka.node_id", None)? {
-            Datum::Int(id) => *id,
-            other => return Err(Gap::Unknown(format!("kafka.node_id is of the kind {:?}", other.kind()))),
-        };
+        let id = at.int("kafka.node_id", None)?;
         let mut wrong: Vec<String> = Vec::new();
         if let Some(hosts) = ids.get(&id).filter(|hosts| hosts.len() > 1) {
             wrong.push(format!("{id} is the id of {}", hosts.join(" and ")));
@@ -139,8 +136,11 @@ pub(super) fn unclean(scene: &Scene<'_>) -> Result<Ruled, Gap> {
     Ok(raws.into())
 }
 
+/// Topics with the settings that they have of their own.
+type TopicConfigs<'a> = Vec<(&'a str, &'a BTreeMap<String, String>)>;
+
 /// The settings that topics have of their own.
-fn topic_configs<'a>(scene: &Scene<'a>) -> Result<Vec<(&'a str, &'a BTreeMap<String, String>)>, Gap> {
+fn topic_configs<'a>(scene: &Scene<'a>) -> Result<TopicConfigs<'a>, Gap> {
     let mut configs = Vec::new();
     for reading in scene.all("topic.config") {
         match (&reading.part, &reading.outcome) {

@@ -34,9 +34,12 @@ fn silence(cluster: &ClusterReadings) -> Gap {
     Gap::Unknown(format!("no member described the cluster: {why}"))
 }
 
+/// The Kafka views of each round.
+pub(super) type Rounds<'a> = BTreeMap<u32, Vec<(&'a View, &'a KafkaSnapshot)>>;
+
 /// All Kafka views by round.
-pub(super) fn kafka_rounds(cluster: &ClusterReadings) -> Result<BTreeMap<u32, Vec<(&View, &KafkaSnapshot)>>, Gap> {
-    let mut rounds: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+pub(super) fn kafka_rounds(cluster: &ClusterReadings) -> Result<Rounds<'_>, Gap> {
+    let mut rounds: Rounds<'_> = BTreeMap::new();
     for view in views(cluster) {
         if let Answer::Snapshot(snapshot) = &view.answer
             && let ClusterSnapshot::Kafka(kafka) = snapshot.as_ref()

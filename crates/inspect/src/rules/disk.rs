@@ -6,7 +6,7 @@ use crate::forecast::{NIGHTS, days_left, trend, with_tonight};
 use crate::history::{Point, number};
 use crate::judge::raw::{Gap, Raw, Ruled};
 use crate::judge::scene::{Crossed, Scene, count};
-use crate::reading::{Datum, Outcome, Reading};
+use crate::reading::{Outcome, Reading};
 use crate::unit::{Quantity, Unit};
 
 /// Every reading of a key, or one gap for the owner when there is none at all.
@@ -75,10 +75,7 @@ pub(super) fn write_latency(scene: &Scene<'_>) -> Result<Ruled, Gap> {
 fn latency(scene: &Scene<'_>, reading: &Reading) -> Result<Raw, Gap> {
     let part = reading.part.clone();
     let took = value(reading)?;
-    let turns = match scene.datum("disk.rotational", part.as_ref())? {
-        Datum::Flag(turns) => *turns,
-        other => return Err(Gap::Unknown(format!("disk.rotational is of the kind {:?}", other.kind()))),
-    };
+    let turns = scene.flag("disk.rotational", part.as_ref())?;
     let object = scene.object(part.clone());
     let kind = if turns { "hdd" } else { "ssd" };
     let shown = Quantity::new(took, Unit::Milliseconds);
@@ -86,7 +83,7 @@ fn latency(scene: &Scene<'_>, reading: &Reading) -> Result<Raw, Gap> {
         let name = format!("{kind}_{}", level.state().name());
         let bound = scene.setting(&name, &object, Unit::Milliseconds);
         let held = scene.track(&object).is_some_and(|track| track.holds(level, &name));
-        let exit = bound * (1.0 - crate::catalogue::EXIT_PERCENT / 100.0);
+        let exit = bound * (1.0 - scene.check.exit / 100.0);
         if took > bound || (held && took > exit) {
             let Some((limit, layer)) = scene.limit(&name, &object) else { continue };
             let fired =

@@ -75,8 +75,14 @@ fn evaluate(samples: &[OffsetSample], has_members: bool) -> Status {
     if never_falls && last.1 > first.1 { Status::Warning } else { Status::Fine }
 }
 
+/// Partitions with their samples.
+type Offsets = BTreeMap<String, Vec<OffsetSample>>;
+
+/// Groups with their offsets, or why there are none.
+type Groups<'a> = Vec<(&'a Part, Result<&'a Offsets, Gap>)>;
+
 /// The offsets of each group, or its gap.
-fn groups<'a>(scene: &Scene<'a>) -> Result<Vec<(&'a Part, Result<&'a BTreeMap<String, Vec<OffsetSample>>, Gap>)>, Gap> {
+fn groups<'a>(scene: &Scene<'a>) -> Result<Groups<'a>, Gap> {
     let all = scene.all("group.offsets");
     let groups: Vec<_> = all
         .iter()
@@ -99,10 +105,7 @@ fn groups<'a>(scene: &Scene<'a>) -> Result<Vec<(&'a Part, Result<&'a BTreeMap<St
 }
 
 /// Judges each group by itself.
-fn per_group(
-    scene: &Scene<'_>,
-    judge: impl Fn(&Part, &BTreeMap<String, Vec<OffsetSample>>) -> Result<Raw, Gap>,
-) -> Result<Ruled, Gap> {
+fn per_group(scene: &Scene<'_>, judge: impl Fn(&Part, &Offsets) -> Result<Raw, Gap>) -> Result<Ruled, Gap> {
     let raws = groups(scene)?.into_iter().map(|(part, offsets)| {
         offsets.and_then(|offsets| judge(part, offsets)).unwrap_or_else(|gap| scene.gap(Some(part.clone()), &gap))
     });

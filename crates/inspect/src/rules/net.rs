@@ -8,10 +8,12 @@ use crate::reading::{Datum, HostReadings, Outcome, Role};
 use crate::unit::{Quantity, Unit};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every host with a scene of its own.
+/// Every host of the check's roles, with a scene of its own.
 fn hosts<'a>(scene: &Scene<'a>) -> Vec<(&'a HostReadings, Scene<'a>)> {
+    let roles = &scene.check.roles;
     let hosts = scene.index.shelves.values().filter_map(|shelf| shelf.host);
-    hosts.map(|host| (host, scene.at(Owner::Host(host.host.clone())))).collect()
+    let ours = hosts.filter(|host| roles.is_empty() || roles.iter().any(|role| host.roles.contains(role)));
+    ours.map(|host| (host, scene.at(Owner::Host(host.host.clone())))).collect()
 }
 
 /// The lists that hosts have for each part of a key.
@@ -126,9 +128,8 @@ fn interface(at: &Scene<'_>, part: &Part, speeds: &BTreeMap<Vec<Role>, Vec<i64>>
         Ok(_) | Err(Gap::Skip(_)) => {}
         Err(gap @ Gap::Unknown(_)) => return Err(gap),
     }
-    let speed = match at.datum("net.speed", Some(part)) {
-        Ok(Datum::Int(speed)) => *speed,
-        Ok(other) => return Err(Gap::Unknown(format!("net.speed is of the kind {:?}", other.kind()))),
+    let speed = match at.int("net.speed", Some(part)) {
+        Ok(speed) => speed,
         // A link without a speed is up, and that is all there is to say.
         Err(Gap::Skip(_)) => return Ok(at.ok(Some(part.clone()))),
         Err(gap @ Gap::Unknown(_)) => return Err(gap),
