@@ -516,6 +516,10 @@ fn words(path: &Path) -> Vec<String> {
         .collect()
 }
 
+fn is_kernels(path: &Path) -> bool {
+    path.starts_with("/proc") || path.starts_with("/sys")
+}
+
 fn hex(bytes: &[u8]) -> String {
     super::hex(bytes)
 }
@@ -583,7 +587,9 @@ impl HostView for FakeHost {
         let state = self.call("look at", path)?;
         let found = state.get(path, true).map(|(_, inode)| inode);
         let execute = found.is_some_and(|inode| inode.mode & 0o111 != 0);
-        Ok(Access { read: found.is_some(), write: found.is_some(), execute })
+        // Everything is root's to write but what the kernel itself does not let be written.
+        let write = found.is_some_and(|inode| !is_kernels(path) || inode.mode & 0o222 != 0);
+        Ok(Access { read: found.is_some(), write, execute })
     }
 
     fn file_system(&self, path: &Path) -> Result<Option<FileSystem>, HostError> {
@@ -829,6 +835,30 @@ impl Host for FakeHost {
         state.keep(&real, Author::Outside);
         state.insert(&real, inode);
         state.keep_own(&real);
+        Ok(())
+    }
+
+    fn set_kernel_value(&self, path: &Path, value: &[u8]) -> Result<(), HostError> {
+        let what = "set the kernel's";
+        let mut state = self.write_call(what, path)?;
+        let refused = |kind: std::io::ErrorKind| HostError::Io { what, path: path.to_owned(), source: kind.into() };
+        let inode = state.get_mut(path, true).ok_or_else(|| refused(std::io::ErrorKind::NotFound))?;
+        if inode.mode & 0o222 == 0 {
+            return Err(refused(std::io::ErrorKind::ReadOnlyFilesystem));
+        }
+        // As the kernel does: a list of words has its brackets moved, and nothing else is taken.
+        let shown = String::from_utf8_lossy(&inode.content).into_owned();
+        let Some(words) = kfleet_tune::kernel::offered(&shown) else {
+            inode.content = value.to_vec();
+            return Ok(());
+        };
+        let value = String::from_utf8_lossy(value).trim().to_owned();
+        if !words.contains(&value.as_str()) {
+            return Err(refused(std::io::ErrorKind::InvalidInput));
+        }
+        let words: Vec<String> =
+            words.into_iter().map(|word| if word == value { format!("[{word}]") } else { word.to_owned() }).collect();
+        inode.content = format!("{}\n", words.join(" ")).into_bytes();
         Ok(())
     }
 

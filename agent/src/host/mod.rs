@@ -578,6 +578,13 @@ pub trait Host: HostView {
         validate: &[String],
     ) -> Result<(), HostError>;
 
+    /// Sets a value of the kernel, a file below `/proc/sys` or `/sys` that must be there: in place and with one write, for
+    /// the kernel takes each write as a whole value and lets no file of its own be replaced.
+    ///
+    /// # Errors
+    /// When it is not there, can not be written, or the kernel refuses the value.
+    fn set_kernel_value(&self, path: &Path, value: &[u8]) -> Result<(), HostError>;
+
     /// Copies a file beside itself with a time stamp in its name (`backup: true`); gives the copy's path.
     ///
     /// # Errors

@@ -383,6 +383,10 @@ impl Host for RealHost {
         write::replace(path, attributes, &mut fill, &mut check)
     }
 
+    fn set_kernel_value(&self, path: &Path, value: &[u8]) -> Result<(), HostError> {
+        write::set_kernel_value(path, value)
+    }
+
     fn backup(&self, path: &Path) -> Result<PathBuf, HostError> {
         let meta = std::fs::metadata(path).map_err(write::io("look at", path))?;
         let now = jiff::Zoned::now().strftime("%Y-%m-%d@%H:%M:%S");
