@@ -8,6 +8,7 @@ mod cluster;
 mod config_drift;
 mod facts;
 mod file_versions;
+pub mod inspect;
 mod kafka_client;
 mod kafka_config;
 mod node;

@@ -3,7 +3,7 @@
 
 use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
-    HostError, HostView, Request, Unit, UnitAction, User,
+    HostError, HostView, ReachState, Reached, Request, Resolved, Unit, UnitAction, User,
 };
 use kfleet_model::version::{Author, FileContent, FileHistory, FileVersion};
 use kfleet_model::{OpId, RunId};
@@ -37,9 +37,15 @@ pub(crate) struct Spec {
     ports: BTreeMap<u16, Option<String>>,
     /// What is at a URL.
     urls: BTreeMap<String, String>,
+    /// Names that resolve, with their addresses. A port of any of them is the host's own.
+    names: BTreeMap<String, Vec<std::net::IpAddr>>,
+    /// What a port shows in a TLS handshake, in hex.
+    certificates: BTreeMap<u16, String>,
     later: Vec<Later>,
     cache: Vec<String>,
     deadline_s: Option<u64>,
+    /// How much processor time each call takes.
+    cpu_us_a_call: u32,
 }
 
 /// One path.
@@ -105,6 +111,10 @@ struct UnitSpec {
     /// A start of it ends in this state.
     #[serde(default)]
     start_ends: Option<String>,
+    #[serde(default)]
+    restarts: Option<u64>,
+    #[serde(default)]
+    open_files: Option<u64>,
 }
 
 /// What a command does. `run` is a shell pattern over the words with blanks between.
@@ -154,6 +164,9 @@ struct State {
     commands: Vec<CommandScript>,
     ports: BTreeMap<u16, Option<String>>,
     urls: BTreeMap<String, String>,
+    names_known: BTreeMap<String, Vec<std::net::IpAddr>>,
+    certificates: BTreeMap<u16, String>,
+    cpu_us_a_call: u32,
     later: Vec<Later>,
     cache: BTreeMap<String, Vec<u8>>,
     /// Of the paths that were written: each version with its content.
@@ -305,6 +318,8 @@ impl State {
                 result: "success".into(),
                 timeout_stop_us: 90_000_000,
                 needs_reload: unit.stale,
+                restarts: unit.restarts,
+                open_files: unit.open_files,
             };
             self.units.insert(unit.name.clone(), (made, unit.start_ends.clone()));
         }
@@ -317,6 +332,9 @@ impl State {
         self.ports.extend(spec.ports.clone());
         self.ports.retain(|_, says| says.as_deref() != Some("(closed)"));
         self.urls.extend(spec.urls.clone());
+        self.names_known.extend(spec.names.clone());
+        self.certificates.extend(spec.certificates.clone());
+        self.cpu_us_a_call = self.cpu_us_a_call.max(spec.cpu_us_a_call);
         self.later.extend(spec.later.clone());
         for text in &spec.cache {
             self.cache.insert(hex(&sha2::Sha256::digest(text)), text.clone().into_bytes());
@@ -554,6 +572,19 @@ impl HostView for FakeHost {
         }
     }
 
+    fn read_part(&self, path: &Path, from: u64, limit: u64) -> Result<Option<Vec<u8>>, HostError> {
+        let state = self.call("read", path)?;
+        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Ok(state
+            .get(path, true)
+            .map(|(_, inode)| inode.content.iter().skip(number(from)).take(number(limit)).copied().collect()))
+    }
+
+    fn count_lines(&self, path: &Path, limit: u64) -> Result<Option<u64>, HostError> {
+        let text = self.read(path, limit)?;
+        Ok(text.map(|text| text.iter().filter(|byte| **byte == b'\n').count() as u64))
+    }
+
     fn digest(&self, path: &Path, digest: Digest) -> Result<Option<String>, HostError> {
         let state = self.call("read", path)?;
         Ok(state.get(path, true).map(|(_, inode)| sum(digest, &inode.content)))
@@ -572,6 +603,7 @@ impl HostView for FakeHost {
         let state = self.call("look at", path)?;
         Ok(state.get(path, true).map(|_| FileSystem {
             total_bytes: 1 << 40,
+            used_bytes: 1 << 39,
             free_bytes: 1 << 39,
             block_bytes: 4096,
             inodes: 1000,
@@ -621,6 +653,8 @@ impl HostView for FakeHost {
                 result: "success".into(),
                 timeout_stop_us: 0,
                 needs_reload: false,
+                restarts: None,
+                open_files: None,
             },
             |(unit, _)| unit.clone(),
         ))
@@ -628,6 +662,12 @@ impl HostView for FakeHost {
 
     fn unit_names(&self) -> Result<Vec<String>, HostError> {
         Ok(self.call("list", Path::new("units"))?.units.keys().cloned().collect())
+    }
+
+    fn failed_units(&self) -> Result<Vec<String>, HostError> {
+        let state = self.call("list", Path::new("units"))?;
+        let failed = state.units.values().filter(|(unit, _)| unit.active_state == "failed");
+        Ok(failed.map(|(unit, _)| unit.name.clone()).collect())
     }
 
     fn units_loaded_us(&self) -> Result<u64, HostError> {
@@ -657,6 +697,40 @@ impl HostView for FakeHost {
     fn fetch_text(&self, request: &Request) -> Result<Option<Vec<u8>>, HostError> {
         let state = self.call("fetch", Path::new(&request.url))?;
         Ok(state.urls.get(&request.url).map(|text| text.clone().into_bytes()))
+    }
+
+    fn resolve(&self, names: &[String], _limit: Duration) -> Vec<Result<Resolved, String>> {
+        let answer = |name: &String| {
+            let state = self.call("resolve", Path::new(name)).map_err(|error| error.to_string())?;
+            let addresses = state.names_known.get(name).cloned().unwrap_or_default();
+            Ok(Resolved { addresses, took: Duration::from_millis(3) })
+        };
+        names.iter().map(answer).collect()
+    }
+
+    fn reach(&self, targets: &[(String, u16)], _limit: Duration) -> Result<Vec<Reached>, HostError> {
+        let state = self.call("reach", Path::new("hosts"))?;
+        let answer = |(host, port): &(String, u16)| {
+            let addresses = state.names_known.get(host).cloned().unwrap_or_default();
+            let own = host.parse::<std::net::IpAddr>().is_ok();
+            let state = match state.ports.contains_key(port) {
+                _ if addresses.is_empty() && !own => ReachState::Unresolved,
+                true => ReachState::Open,
+                false => ReachState::Refused,
+            };
+            Reached { state, took: Duration::from_millis(2), addresses }
+        };
+        Ok(targets.iter().map(answer).collect())
+    }
+
+    fn tls_leaf(&self, host: &str, port: u16, _name: &str, _limit: Duration) -> Result<Vec<u8>, HostError> {
+        let state = self.call("make a TLS handshake with", Path::new(host))?;
+        let hex = state.certificates.get(&port).ok_or_else(|| HostError::Io {
+            what: "make a TLS handshake with",
+            path: PathBuf::from(format!("{host}:{port}")),
+            source: std::io::ErrorKind::InvalidData.into(),
+        })?;
+        Ok((0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect())
     }
 
     fn blob_size(&self, sha256: &str) -> Result<Option<u64>, HostError> {
@@ -705,6 +779,11 @@ impl HostView for FakeHost {
 
     fn uptime(&self) -> Duration {
         UPTIME + Duration::from_millis(u64::try_from(self.state().clock_ms - START_MS).unwrap())
+    }
+
+    fn cpu_time(&self) -> Duration {
+        let state = self.state();
+        Duration::from_micros(state.calls as u64 * u64::from(state.cpu_us_a_call))
     }
 
     fn unix_ms(&self) -> i64 {

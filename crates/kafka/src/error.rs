@@ -33,6 +33,14 @@ impl ErrorCode {
     pub const NOT_LEADER_OR_FOLLOWER: Self = Self(6);
     /// A replica is on a broker that is not alive.
     pub const REPLICA_NOT_AVAILABLE: Self = Self(9);
+    /// The coordinator reads its groups from the log: it has only just taken them over.
+    pub const COORDINATOR_LOAD_IN_PROGRESS: Self = Self(14);
+    /// The group has no coordinator that is alive.
+    pub const COORDINATOR_NOT_AVAILABLE: Self = Self(15);
+    /// The broker is not the group's coordinator (any more).
+    pub const NOT_COORDINATOR: Self = Self(16);
+    /// The principal may not do this with the cluster.
+    pub const CLUSTER_AUTHORIZATION_FAILED: Self = Self(31);
     /// The broker does not speak the version that was asked for.
     pub const UNSUPPORTED_VERSION: Self = Self(35);
     /// The broker is not the active controller.
@@ -41,6 +49,10 @@ impl ErrorCode {
     pub const INVALID_REQUEST: Self = Self(42);
     /// The cluster has no authorizer, so it has no access control lists.
     pub const SECURITY_DISABLED: Self = Self(54);
+    /// The broker can not read the disk that the partition lies on.
+    pub const KAFKA_STORAGE_ERROR: Self = Self(56);
+    /// There is no group of that name (any more).
+    pub const GROUP_ID_NOT_FOUND: Self = Self(69);
     /// The leader has no listener of the name that was used for the request.
     pub const LISTENER_NOT_FOUND: Self = Self(72);
     /// The preferred leader is not in the ISR or not alive.

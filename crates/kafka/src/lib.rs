@@ -5,6 +5,7 @@
 //! | [`snapshot`] | one broker's view of its cluster, as the model's `KafkaSnapshot` |
 //! | [`configs`] | configuration that a running cluster takes: of a broker, of all brokers, of a topic |
 //! | [`election`] | preferred leaders put back in their place |
+//! | [`log_dirs`] | how a broker stands with its own log directories |
 //! | [`acl`] | access control lists, read and changed |
 //! | [`zookeeper`] | what one ZooKeeper server says of itself; what Kafka's brokers registered in its tree |
 //! | `records` (feature of that name) | a producer that numbers its records, and the proof that none was lost |
@@ -22,6 +23,7 @@ pub mod configs;
 mod connection;
 pub mod election;
 mod error;
+pub mod log_dirs;
 #[cfg(feature = "records")]
 pub mod records;
 mod routing;
@@ -36,6 +38,7 @@ pub use access::{Address, AddressError, KafkaAccess};
 pub use configs::{ConfigOf, alter_configs, dynamic_configs, running_config};
 pub use election::{Election, elect_preferred_leaders};
 pub use error::{Api, ErrorCode, KafkaError};
+pub use log_dirs::{LogDir, log_dirs};
 pub use sasl::{SaslCredentials, SaslError, SaslMechanism};
 pub use snapshot::kafka_snapshot;
 pub use tls::{ClientTls, ClientTlsError};
