@@ -11,13 +11,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kfleet-config", &["kfleet-model"]),
     ("kfleet-playbook", &["kfleet-config", "kfleet-model"]),
     ("kfleet-rolling", &["kfleet-model"]),
-    ("kfleet-inspect", &["kfleet-model"]),
+    ("kfleet-inspect", &["kfleet-config", "kfleet-model"]),
     ("kfleet-kafka", &["kfleet-model"]),
     ("kfleet-pki", &["kfleet-model"]),
+    ("kfleet-tune", &["kfleet-model"]),
     ("kfleet-proto", &["kfleet-model"]),
     (
         "kfleet-agent",
-        &["kfleet-config", "kfleet-inspect", "kfleet-kafka", "kfleet-model", "kfleet-pki", "kfleet-proto"],
+        &[
+            "kfleet-config",
+            "kfleet-inspect",
+            "kfleet-kafka",
+            "kfleet-model",
+            "kfleet-pki",
+            "kfleet-proto",
+            "kfleet-time",
+            "kfleet-tune",
+        ],
     ),
     (
         "kfleet",
@@ -31,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "kfleet-rolling",
         ],
     ),
+    ("kfleet-time", &[]),
     (
         "kfleet-tests",
         &[
@@ -54,6 +65,8 @@ const PURE: &[(&str, &str)] = &[
     ("kfleet-model", "crates/model/src"),
     ("kfleet-playbook", "crates/playbook/src"),
     ("kfleet-rolling", "crates/rolling/src"),
+    ("kfleet-tune", "crates/tune/src"),
+    ("kfleet-time", "crates/time/src"),
 ];
 
 /// What a pure crate's normal dependencies may not be.

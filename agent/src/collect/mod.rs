@@ -8,6 +8,7 @@ mod cluster;
 mod config_drift;
 mod facts;
 mod file_versions;
+pub mod inspect;
 mod kafka_client;
 mod kafka_config;
 mod node;
@@ -21,7 +22,7 @@ pub use config_drift::config_drift;
 pub use facts::facts;
 pub use file_versions::{file_versions, shown_difference};
 pub use node::node;
-pub use standing::{is_node, standing};
+pub use standing::{is_node, running_nodes, standing};
 
 use crate::host::HostError;
 use kfleet_kafka::{KafkaError, ZooKeeperError};

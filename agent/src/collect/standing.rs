@@ -77,6 +77,33 @@ pub fn is_node(host: &dyn HostView, unit: &Unit) -> Result<bool, HostError> {
     Ok(process(host, unit)?.is_some())
 }
 
+/// The Kafka and ZooKeeper nodes that run on this host, whatever keeps them: for people, `Kafka (process 4711)`.
+///
+/// # Errors
+/// When the host's processes can not be listed.
+pub fn running_nodes(host: &dyn HostView) -> Result<Vec<String>, HostError> {
+    let mut nodes = Vec::new();
+    for pid in host.list(Path::new("/proc"))?.unwrap_or_default() {
+        if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let command_line = match host.read(Path::new(&format!("/proc/{pid}/cmdline")), COMMAND_LINE) {
+            Ok(command_line) => command_line,
+            // It ended between the listing and the reading. Any other failure may hide a node.
+            Err(HostError::Io { source, .. }) if source.raw_os_error() == Some(nix::errno::Errno::ESRCH as i32) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(process) = command_line.as_deref().and_then(Process::of) {
+            let what = match process.kind {
+                Kind::Kafka => "Kafka",
+                Kind::ZooKeeper => "ZooKeeper",
+            };
+            nodes.push(format!("{what} (process {pid})"));
+        }
+    }
+    Ok(nodes)
+}
+
 impl Process {
     /// Of a command line: the words are ended by zeros.
     fn of(command_line: &[u8]) -> Option<Self> {

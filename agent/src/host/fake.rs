@@ -3,7 +3,7 @@
 
 use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
-    HostError, HostView, Unit, UnitAction, User,
+    HostError, HostView, ReachState, Reached, Resolved, Unit, UnitAction, User,
 };
 use kfleet_model::version::{Author, FileContent, FileHistory, FileVersion};
 use kfleet_model::{OpId, RunId};
@@ -35,9 +35,15 @@ pub(crate) struct Spec {
     units_loaded_us: Option<u64>,
     commands: Vec<CommandScript>,
     ports: BTreeMap<u16, Option<String>>,
+    /// Names that resolve, with their addresses. A port of any of them is the host's own.
+    names: BTreeMap<String, Vec<std::net::IpAddr>>,
+    /// What a port shows in a TLS handshake, in hex.
+    certificates: BTreeMap<u16, String>,
     later: Vec<Later>,
     cache: Vec<String>,
     deadline_s: Option<u64>,
+    /// How much processor time each call takes.
+    cpu_us_a_call: u32,
 }
 
 /// One path.
@@ -103,6 +109,10 @@ struct UnitSpec {
     /// A start of it ends in this state.
     #[serde(default)]
     start_ends: Option<String>,
+    #[serde(default)]
+    restarts: Option<u64>,
+    #[serde(default)]
+    open_files: Option<u64>,
 }
 
 /// What a command does. `run` is a shell pattern over the words with blanks between.
@@ -151,6 +161,9 @@ struct State {
     units_loaded_us: u64,
     commands: Vec<CommandScript>,
     ports: BTreeMap<u16, Option<String>>,
+    names_known: BTreeMap<String, Vec<std::net::IpAddr>>,
+    certificates: BTreeMap<u16, String>,
+    cpu_us_a_call: u32,
     later: Vec<Later>,
     cache: BTreeMap<String, Vec<u8>>,
     /// Of the paths that were written: each version with its content.
@@ -302,6 +315,8 @@ impl State {
                 result: "success".into(),
                 timeout_stop_us: 90_000_000,
                 needs_reload: unit.stale,
+                restarts: unit.restarts,
+                open_files: unit.open_files,
             };
             self.units.insert(unit.name.clone(), (made, unit.start_ends.clone()));
         }
@@ -313,6 +328,9 @@ impl State {
         self.commands = spec.commands.iter().cloned().chain(std::mem::take(&mut self.commands)).collect();
         self.ports.extend(spec.ports.clone());
         self.ports.retain(|_, says| says.as_deref() != Some("(closed)"));
+        self.names_known.extend(spec.names.clone());
+        self.certificates.extend(spec.certificates.clone());
+        self.cpu_us_a_call = self.cpu_us_a_call.max(spec.cpu_us_a_call);
         self.later.extend(spec.later.clone());
         for text in &spec.cache {
             self.cache.insert(hex(&sha2::Sha256::digest(text)), text.clone().into_bytes());
@@ -498,6 +516,10 @@ fn words(path: &Path) -> Vec<String> {
         .collect()
 }
 
+fn is_kernels(path: &Path) -> bool {
+    path.starts_with("/proc") || path.starts_with("/sys")
+}
+
 fn hex(bytes: &[u8]) -> String {
     super::hex(bytes)
 }
@@ -536,6 +558,19 @@ impl HostView for FakeHost {
         }
     }
 
+    fn read_part(&self, path: &Path, from: u64, limit: u64) -> Result<Option<Vec<u8>>, HostError> {
+        let state = self.call("read", path)?;
+        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Ok(state
+            .get(path, true)
+            .map(|(_, inode)| inode.content.iter().skip(number(from)).take(number(limit)).copied().collect()))
+    }
+
+    fn count_lines(&self, path: &Path, limit: u64) -> Result<Option<u64>, HostError> {
+        let text = self.read(path, limit)?;
+        Ok(text.map(|text| text.iter().filter(|byte| **byte == b'\n').count() as u64))
+    }
+
     fn digest(&self, path: &Path, digest: Digest) -> Result<Option<String>, HostError> {
         let state = self.call("read", path)?;
         let Some((_, inode)) = state.get(path, true) else { return Ok(None) };
@@ -552,13 +587,16 @@ impl HostView for FakeHost {
         let state = self.call("look at", path)?;
         let found = state.get(path, true).map(|(_, inode)| inode);
         let execute = found.is_some_and(|inode| inode.mode & 0o111 != 0);
-        Ok(Access { read: found.is_some(), write: found.is_some(), execute })
+        // Everything is root's to write but what the kernel itself does not let be written.
+        let write = found.is_some_and(|inode| !is_kernels(path) || inode.mode & 0o222 != 0);
+        Ok(Access { read: found.is_some(), write, execute })
     }
 
     fn file_system(&self, path: &Path) -> Result<Option<FileSystem>, HostError> {
         let state = self.call("look at", path)?;
         Ok(state.get(path, true).map(|_| FileSystem {
             total_bytes: 1 << 40,
+            used_bytes: 1 << 39,
             free_bytes: 1 << 39,
             block_bytes: 4096,
             inodes: 1000,
@@ -608,6 +646,8 @@ impl HostView for FakeHost {
                 result: "success".into(),
                 timeout_stop_us: 0,
                 needs_reload: false,
+                restarts: None,
+                open_files: None,
             },
             |(unit, _)| unit.clone(),
         ))
@@ -615,6 +655,12 @@ impl HostView for FakeHost {
 
     fn unit_names(&self) -> Result<Vec<String>, HostError> {
         Ok(self.call("list", Path::new("units"))?.units.keys().cloned().collect())
+    }
+
+    fn failed_units(&self) -> Result<Vec<String>, HostError> {
+        let state = self.call("list", Path::new("units"))?;
+        let failed = state.units.values().filter(|(unit, _)| unit.active_state == "failed");
+        Ok(failed.map(|(unit, _)| unit.name.clone()).collect())
     }
 
     fn units_loaded_us(&self) -> Result<u64, HostError> {
@@ -639,6 +685,40 @@ impl HostView for FakeHost {
         let state = self.call("connect to", Path::new(host))?;
         let says = state.ports.get(&port);
         Ok(says.is_some_and(|says| enough(says.as_deref().unwrap_or_default().as_bytes())))
+    }
+
+    fn resolve(&self, names: &[String], _limit: Duration) -> Vec<Result<Resolved, String>> {
+        let answer = |name: &String| {
+            let state = self.call("resolve", Path::new(name)).map_err(|error| error.to_string())?;
+            let addresses = state.names_known.get(name).cloned().unwrap_or_default();
+            Ok(Resolved { addresses, took: Duration::from_millis(3) })
+        };
+        names.iter().map(answer).collect()
+    }
+
+    fn reach(&self, targets: &[(String, u16)], _limit: Duration) -> Result<Vec<Reached>, HostError> {
+        let state = self.call("reach", Path::new("hosts"))?;
+        let answer = |(host, port): &(String, u16)| {
+            let addresses = state.names_known.get(host).cloned().unwrap_or_default();
+            let own = host.parse::<std::net::IpAddr>().is_ok();
+            let state = match state.ports.contains_key(port) {
+                _ if addresses.is_empty() && !own => ReachState::Unresolved,
+                true => ReachState::Open,
+                false => ReachState::Refused,
+            };
+            Reached { state, took: Duration::from_millis(2), addresses }
+        };
+        Ok(targets.iter().map(answer).collect())
+    }
+
+    fn tls_leaf(&self, host: &str, port: u16, _name: &str, _limit: Duration) -> Result<Vec<u8>, HostError> {
+        let state = self.call("make a TLS handshake with", Path::new(host))?;
+        let hex = state.certificates.get(&port).ok_or_else(|| HostError::Io {
+            what: "make a TLS handshake with",
+            path: PathBuf::from(format!("{host}:{port}")),
+            source: std::io::ErrorKind::InvalidData.into(),
+        })?;
+        Ok((0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect())
     }
 
     fn blob_size(&self, sha256: &str) -> Result<Option<u64>, HostError> {
@@ -687,6 +767,11 @@ impl HostView for FakeHost {
 
     fn uptime(&self) -> Duration {
         UPTIME + Duration::from_millis(u64::try_from(self.state().clock_ms - START_MS).unwrap())
+    }
+
+    fn cpu_time(&self) -> Duration {
+        let state = self.state();
+        Duration::from_micros(state.calls as u64 * u64::from(state.cpu_us_a_call))
     }
 
     fn unix_ms(&self) -> i64 {
@@ -750,6 +835,30 @@ impl Host for FakeHost {
         state.keep(&real, Author::Outside);
         state.insert(&real, inode);
         state.keep_own(&real);
+        Ok(())
+    }
+
+    fn set_kernel_value(&self, path: &Path, value: &[u8]) -> Result<(), HostError> {
+        let what = "set the kernel's";
+        let mut state = self.write_call(what, path)?;
+        let refused = |kind: std::io::ErrorKind| HostError::Io { what, path: path.to_owned(), source: kind.into() };
+        let inode = state.get_mut(path, true).ok_or_else(|| refused(std::io::ErrorKind::NotFound))?;
+        if inode.mode & 0o222 == 0 {
+            return Err(refused(std::io::ErrorKind::ReadOnlyFilesystem));
+        }
+        // As the kernel does: a list of words has its brackets moved, and nothing else is taken.
+        let shown = String::from_utf8_lossy(&inode.content).into_owned();
+        let Some(words) = kfleet_tune::kernel::offered(&shown) else {
+            inode.content = value.to_vec();
+            return Ok(());
+        };
+        let value = String::from_utf8_lossy(value).trim().to_owned();
+        if !words.contains(&value.as_str()) {
+            return Err(refused(std::io::ErrorKind::InvalidInput));
+        }
+        let words: Vec<String> =
+            words.into_iter().map(|word| if word == value { format!("[{word}]") } else { word.to_owned() }).collect();
+        inode.content = format!("{}\n", words.join(" ")).into_bytes();
         Ok(())
     }
 

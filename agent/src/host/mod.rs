@@ -4,12 +4,14 @@
 //! writing there; `real` is the machine, `fake` one in memory for tests. Every error carries its path or command.
 
 mod process;
+mod reach;
 pub mod real;
 mod services;
 pub mod supervisord;
 pub mod systemd;
 mod write;
 
+pub use reach::{ReachState, Reached, Resolved};
 pub use real::RealHost;
 pub(crate) use real::hex;
 pub use services::ServiceManager;
@@ -133,6 +135,8 @@ pub struct Access {
 pub struct FileSystem {
     /// Its size.
     pub total_bytes: u64,
+    /// What files take: all but what is free, which root may use a part of alone.
+    pub used_bytes: u64,
     /// What an ordinary process can still use.
     pub free_bytes: u64,
     /// The size of a block.
@@ -260,6 +264,10 @@ pub struct Unit {
     pub timeout_stop_us: u64,
     /// A unit file on disk is newer than what systemd has loaded.
     pub needs_reload: bool,
+    /// How often it was started again by itself, where the service manager counts that.
+    pub restarts: Option<u64>,
+    /// How many files it may open, where the service manager tells that.
+    pub open_files: Option<u64>,
 }
 
 impl Unit {
@@ -355,6 +363,18 @@ pub trait HostView: Send + Sync {
     /// When it can not be read or is larger than `limit`.
     fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, HostError>;
 
+    /// At most `limit` bytes of a file from a place in it on; none when it is not there.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn read_part(&self, path: &Path, from: u64, limit: u64) -> Result<Option<Vec<u8>>, HostError>;
+
+    /// How many lines the first `limit` bytes of a file have; none when it is not there. The file is streamed.
+    ///
+    /// # Errors
+    /// When it can not be read or is larger than `limit`.
+    fn count_lines(&self, path: &Path, limit: u64) -> Result<Option<u64>, HostError>;
+
     /// The hash of a file in hex; none when it is not there. The file is streamed, so its size does not matter.
     ///
     /// # Errors
@@ -423,6 +443,12 @@ pub trait HostView: Send + Sync {
     /// When systemd does not answer.
     fn unit_names(&self) -> Result<Vec<String>, HostError>;
 
+    /// The names of all units in state failed, sorted.
+    ///
+    /// # Errors
+    /// When the service manager does not answer.
+    fn failed_units(&self) -> Result<Vec<String>, HostError>;
+
     /// When systemd last read the unit files: microseconds since 1970 by the host's clock.
     ///
     /// # Errors
@@ -454,6 +480,21 @@ pub trait HostView: Send + Sync {
         timeout: Duration,
         enough: &dyn Fn(&[u8]) -> bool,
     ) -> Result<bool, HostError>;
+
+    /// Asks the resolver for names, many at once, each for at most `limit`. The answers are in the order of the names.
+    fn resolve(&self, names: &[String], limit: Duration) -> Vec<Result<Resolved, String>>;
+
+    /// Connects to ports, many at once, each within `limit`. The answers are in the order of the targets.
+    ///
+    /// # Errors
+    /// When connections can not be made at all.
+    fn reach(&self, targets: &[(String, u16)], limit: Duration) -> Result<Vec<Reached>, HostError>;
+
+    /// The certificate (DER) that a port shows in a TLS handshake for `name`. Nothing is trusted and nothing is sent.
+    ///
+    /// # Errors
+    /// When no certificate comes within `limit`.
+    fn tls_leaf(&self, host: &str, port: u16, name: &str, limit: Duration) -> Result<Vec<u8>, HostError>;
 
     /// A file of the cache by its SHA-256: its size, none when it is not there.
     ///
@@ -502,6 +543,9 @@ pub trait HostView: Send + Sync {
 
     /// The kernel's monotonic clock, which [`Unit::started_us`] is of.
     fn uptime(&self) -> Duration;
+
+    /// The processor time that the calling thread has used.
+    fn cpu_time(&self) -> Duration;
 }
 
 /// Changing the host.
@@ -533,6 +577,13 @@ pub trait Host: HostView {
         attributes: Attributes,
         validate: &[String],
     ) -> Result<(), HostError>;
+
+    /// Sets a value of the kernel, a file below `/proc/sys` or `/sys` that must be there: in place and with one write, for
+    /// the kernel takes each write as a whole value and lets no file of its own be replaced.
+    ///
+    /// # Errors
+    /// When it is not there, can not be written, or the kernel refuses the value.
+    fn set_kernel_value(&self, path: &Path, value: &[u8]) -> Result<(), HostError>;
 
     /// Copies a file beside itself with a time stamp in its name (`backup: true`); gives the copy's path.
     ///

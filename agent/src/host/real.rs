@@ -8,13 +8,13 @@ use super::supervisord::Supervisord;
 use super::systemd::Systemd;
 use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
-    HostError, HostView, OpContext, ServiceManager, Unit, UnitAction, User, process, write,
+    HostError, HostView, OpContext, Reached, Resolved, ServiceManager, Unit, UnitAction, User, process, reach, write,
 };
 use crate::journal::StateError;
 use crate::journal::versions::Next;
 use kfleet_model::version::{FileHistory, FileVersion};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -93,6 +93,33 @@ impl HostView for RealHost {
         Ok(Some(bytes))
     }
 
+    fn read_part(&self, path: &Path, from: u64, limit: u64) -> Result<Option<Vec<u8>>, HostError> {
+        let Some(mut file) = there(File::open(path)).map_err(write::io("read", path))? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from)).map_err(write::io("read", path))?;
+        file.take(limit).read_to_end(&mut bytes).map_err(write::io("read", path))?;
+        Ok(Some(bytes))
+    }
+
+    fn count_lines(&self, path: &Path, limit: u64) -> Result<Option<u64>, HostError> {
+        let Some(mut file) = there(File::open(path)).map_err(write::io("read", path))? else { return Ok(None) };
+        let (mut lines, mut read, mut buffer) = (0_u64, 0_u64, vec![0; 64 * 1024]);
+        loop {
+            let n = match file.read(&mut buffer) {
+                Ok(0) => return Ok(Some(lines)),
+                Ok(n) => n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(write::io("read", path)(error)),
+            };
+            lines += u64::try_from(buffer[..n].iter().filter(|byte| **byte == b'\n').count()).unwrap_or(0);
+            read += u64::try_from(n).unwrap_or(u64::MAX);
+            if read > limit {
+                return Err(HostError::TooLarge { path: path.to_owned(), limit });
+            }
+            self.alive(path)?;
+        }
+    }
+
     fn digest(&self, path: &Path, digest: Digest) -> Result<Option<String>, HostError> {
         let Some(mut file) = there(File::open(path)).map_err(write::io("read", path))? else { return Ok(None) };
         let sum = match digest {
@@ -117,6 +144,7 @@ impl HostView for RealHost {
         let block_bytes = fs.fragment_size();
         Ok(Some(FileSystem {
             total_bytes: fs.blocks().saturating_mul(block_bytes),
+            used_bytes: fs.blocks().saturating_sub(fs.blocks_free()).saturating_mul(block_bytes),
             free_bytes: fs.blocks_available().saturating_mul(block_bytes),
             block_bytes,
             inodes: fs.files(),
@@ -161,6 +189,10 @@ impl HostView for RealHost {
 
     fn unit_names(&self) -> Result<Vec<String>, HostError> {
         self.services.unit_names()
+    }
+
+    fn failed_units(&self) -> Result<Vec<String>, HostError> {
+        self.services.failed()
     }
 
     fn units_loaded_us(&self) -> Result<u64, HostError> {
@@ -213,6 +245,19 @@ impl HostView for RealHost {
         Ok(false)
     }
 
+    fn resolve(&self, names: &[String], limit: Duration) -> Vec<Result<Resolved, String>> {
+        reach::resolve(names, limit)
+    }
+
+    fn reach(&self, targets: &[(String, u16)], limit: Duration) -> Result<Vec<Reached>, HostError> {
+        reach::reach(targets, limit)
+    }
+
+    fn tls_leaf(&self, host: &str, port: u16, name: &str, limit: Duration) -> Result<Vec<u8>, HostError> {
+        let address = PathBuf::from(format!("{host}:{port}"));
+        reach::tls_leaf(host, port, name, limit).map_err(write::io("make a TLS handshake with", &address))
+    }
+
     fn blob_size(&self, sha256: &str) -> Result<Option<u64>, HostError> {
         let Some(path) = self.context.blob_path(sha256) else { return Ok(None) };
         let found = there(std::fs::metadata(&path)).map_err(write::io("look at", &path))?;
@@ -256,6 +301,12 @@ impl HostView for RealHost {
         let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
         // The clock is there on every Linux; of a time that is not known nothing is young.
         now.map_or(Duration::MAX, Duration::from)
+    }
+
+    fn cpu_time(&self) -> Duration {
+        let used = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_THREAD);
+        // The call fails only for an unknown `who`.
+        used.map_or(Duration::ZERO, |used| span(used.user_time()) + span(used.system_time()))
     }
 
     fn unix_ms(&self) -> i64 {
@@ -332,6 +383,10 @@ impl Host for RealHost {
         write::replace(path, attributes, &mut fill, &mut check)
     }
 
+    fn set_kernel_value(&self, path: &Path, value: &[u8]) -> Result<(), HostError> {
+        write::set_kernel_value(path, value)
+    }
+
     fn backup(&self, path: &Path) -> Result<PathBuf, HostError> {
         let meta = std::fs::metadata(path).map_err(write::io("look at", path))?;
         let now = jiff::Zoned::now().strftime("%Y-%m-%d@%H:%M:%S");
@@ -404,6 +459,11 @@ fn there<T>(found: std::io::Result<T>) -> std::io::Result<Option<T>> {
         }
         Err(error) => Err(error),
     }
+}
+
+fn span(time: nix::sys::time::TimeVal) -> Duration {
+    let part = |number: i64| u64::try_from(number).unwrap_or(0);
+    Duration::from_secs(part(time.tv_sec())) + Duration::from_micros(part(time.tv_usec()))
 }
 
 fn names_unreadable(errno: nix::errno::Errno) -> HostError {

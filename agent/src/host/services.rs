@@ -24,6 +24,9 @@ pub(super) trait Services: Send + Sync {
     /// As [`super::HostView::unit_names`].
     fn unit_names(&self) -> Result<Vec<String>, HostError>;
 
+    /// As [`super::HostView::failed_units`].
+    fn failed(&self) -> Result<Vec<String>, HostError>;
+
     /// As [`super::HostView::units_loaded_us`].
     fn units_loaded_us(&self) -> Result<u64, HostError>;
 

@@ -206,6 +206,8 @@ impl Supervisord {
             result: process.result().to_owned(),
             timeout_stop_us: u64::try_from(patience_s).unwrap_or_default().saturating_mul(1_000_000),
             needs_reload: false,
+            restarts: None,
+            open_files: None,
         })
     }
 
@@ -270,11 +272,26 @@ impl Services for Supervisord {
 
     fn unit_names(&self) -> Result<Vec<String>, HostError> {
         let programs = self.programs().map_err(|trouble| Self::failed("list", "its programs", &trouble))?;
-        let full = |info: &BTreeMap<String, Value>| {
-            let (group, name) = (text(info, "group"), text(info, "name"));
-            if group == name { name } else { format!("{group}:{name}") }
+        let mut names: Vec<String> = programs.iter().map(full_name).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Programs that it has given up on: state FATAL.
+    fn failed(&self) -> Result<Vec<String>, HostError> {
+        let failed = |trouble: &Trouble| Self::failed("list", "its programs", trouble);
+        let all = self.socket.call("supervisor.getAllProcessInfo", Vec::new()).map_err(|trouble| failed(&trouble))?;
+        let Value::Array(all) = all else {
+            return Err(failed(&Trouble::Answer("getAllProcessInfo gave no list".to_owned())));
         };
-        let mut names: Vec<String> = programs.iter().map(full).collect();
+        let mut names = Vec::new();
+        for info in all {
+            if let Value::Struct(info) = info
+                && Process::of(&info).state == State::Fatal
+            {
+                names.push(full_name(&info));
+            }
+        }
         names.sort();
         Ok(names)
     }
@@ -315,6 +332,12 @@ fn program_name(name: &str) -> &str {
     name.strip_suffix(".service").unwrap_or(name)
 }
 
+/// A program by its group and name, as `supervisorctl` takes it.
+fn full_name(info: &BTreeMap<String, Value>) -> String {
+    let (group, name) = (text(info, "group"), text(info, "name"));
+    if group == name { name } else { format!("{group}:{name}") }
+}
+
 fn missing(name: &str) -> Unit {
     Unit {
         name: name.to_owned(),
@@ -327,6 +350,8 @@ fn missing(name: &str) -> Unit {
         result: "success".to_owned(),
         timeout_stop_us: 0,
         needs_reload: false,
+        restarts: None,
+        open_files: None,
     }
 }
 

@@ -152,6 +152,16 @@ impl Services for Systemd {
         })
     }
 
+    fn failed(&self) -> Result<Vec<String>, HostError> {
+        block("list", "the failed units", async {
+            let bus = bus().await?;
+            let units: Vec<ListedUnit> = call(&bus, "ListUnitsFiltered", &(&["failed"][..],)).await?;
+            let mut names: Vec<String> = units.into_iter().map(|(name, ..)| name).collect();
+            names.sort();
+            Ok(names)
+        })
+    }
+
     fn units_loaded_us(&self) -> Result<u64, HostError> {
         block("read", "the time of its last reload", async {
             let bus = bus().await?;
@@ -341,6 +351,8 @@ impl Properties {
             result: self.text("Result"),
             timeout_stop_us: self.number("TimeoutStopUSec"),
             needs_reload: self.flag("NeedDaemonReload"),
+            restarts: self.values.contains_key("NRestarts").then(|| self.number("NRestarts")),
+            open_files: self.values.contains_key("LimitNOFILESoft").then(|| self.number("LimitNOFILESoft")),
         }
     }
 }

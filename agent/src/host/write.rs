@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, fsync, linkat, syml
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -242,6 +242,18 @@ pub(super) fn make_dir(path: &Path, attributes: Attributes) -> Result<(), HostEr
     }
 }
 
+/// Sets a value of the kernel. The length is cut first, which a kernel's file does not mind, and an ordinary file that is
+/// mounted over one needs.
+pub(super) fn set_kernel_value(path: &Path, value: &[u8]) -> Result<(), HostError> {
+    const WHAT: &str = "set the kernel's";
+    let mut file = std::fs::OpenOptions::new().write(true).truncate(true).open(path).map_err(io(WHAT, path))?;
+    let written = file.write(value).map_err(io(WHAT, path))?;
+    if written < value.len() {
+        return Err(io(WHAT, path)(std::io::ErrorKind::WriteZero.into()));
+    }
+    Ok(())
+}
+
 /// Sets both times to now.
 pub(super) fn touch(path: &Path) -> Result<(), HostError> {
     let now = TimeSpec::UTIME_NOW;
@@ -271,7 +283,6 @@ pub(super) fn copy(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     fn entries(folder: &Path) -> Vec<String> {
@@ -346,6 +357,18 @@ mod tests {
         assert_eq!(seen, "new", "the check sees the finished file");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(entries(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn a_kernel_value_is_written_in_place_and_never_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("value");
+        assert!(set_kernel_value(&path, b"1\n").is_err(), "a value that is not there was made");
+        std::fs::write(&path, "a longer value\n").unwrap();
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        set_kernel_value(&path, b"1\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().ino(), inode, "the file was replaced");
     }
 
     #[test]

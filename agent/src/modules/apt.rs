@@ -304,6 +304,19 @@ impl Module for Apt {
     }
 }
 
+/// Installs one package, for a module that needs it: as a task `apt: name=...` would.
+pub(super) fn install(host: &dyn Host, name: &str) -> Result<(), ModuleError> {
+    let params = Map::from_iter([("name".to_owned(), vec![Value::from(name)].into())]);
+    let params: Params = serde_json::from_value(Value::Object(params))
+        .map_err(|error| ModuleError::Invalid(format!("bad parameters: {error}")))?;
+    let state = Apt::APT.observe(host.view(), &params)?;
+    let changes = Apt::APT.diff(&params, &state)?;
+    if !changes.is_empty() {
+        Apt::APT.apply(host, &params, &state, &changes)?;
+    }
+    Ok(())
+}
+
 impl Apt {
     fn check_host(&self, host: &dyn HostView) -> Result<(), ModuleError> {
         if host.stat(Path::new("/usr/bin/apt-get"), true)?.is_some() {

@@ -23,6 +23,7 @@ mod lineinfile;
 mod node_info;
 #[cfg(test)]
 mod on_this_host;
+mod os_tune;
 mod ping;
 mod replace;
 mod service;
@@ -31,6 +32,7 @@ mod setup;
 mod shared;
 mod slurp;
 mod stat;
+mod time_sync;
 mod user;
 mod wait_for;
 
@@ -58,6 +60,7 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &kafka_preferred_leaders::KafkaPreferredLeaders,
     &lineinfile::LineInFile,
     &node_info::NodeInfo,
+    &os_tune::OsTune,
     &ping::Ping,
     &replace::Replace,
     &service::Service::SERVICE,
@@ -68,6 +71,7 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &setup::Setup,
     &slurp::Slurp,
     &stat::Stat,
+    &time_sync::TimeSync,
     &user::User,
     &wait_for::WaitFor,
 ];

@@ -26,6 +26,10 @@ pub(super) async fn observe(ops: &Ops, kind: ObserveKind, params: Map, deadline:
         ObserveKind::Node => collected(ops, deadline, move |host| collect::node(host, &params)).await,
         ObserveKind::FileVersions => collected(ops, deadline, move |host| collect::file_versions(host, &params)).await,
         ObserveKind::ConfigDrift => collected(ops, deadline, move |host| collect::config_drift(host, &params)).await,
+        ObserveKind::InspectHost => collected(ops, deadline, move |host| collect::inspect::host(host, &params)).await,
+        ObserveKind::InspectCluster => {
+            Err(Status::unimplemented("this agent does not read clusters for an inspection"))
+        }
         ObserveKind::Catalogue => Ok(blocking(modules::catalogue_json).await),
         ObserveKind::Ops => {
             let count = params.get("count").and_then(Value::as_u64).unwrap_or(DEFAULT_OPS);

@@ -7,10 +7,10 @@ mod drift;
 mod history;
 mod rollback;
 
-use super::agents::{Agent, Which, agents, call};
+use super::agents::{Which, agents};
 use super::{CliError, Outcome};
 use crate::cli::exit::Exit;
-use crate::execute::LinkError;
+use crate::execute::{Agent, LinkError, call};
 use crate::fleet::Fleet;
 use crate::history::Store;
 use crate::report;

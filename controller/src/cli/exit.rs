@@ -30,7 +30,10 @@ impl Exit {
     pub const TABLE: [(Self, &'static str); 8] = [
         (Self::Ok, "everything was done; in check mode, everything was compared"),
         (Self::Internal, "kfleet itself failed, or its fleet directory is not usable"),
-        (Self::Failed, "a task failed on at least one host"),
+        (
+            Self::Failed,
+            "a task failed on at least one host; of `time check` and `tune check`, something is not as it shall be",
+        ),
         (Self::Input, "bad input: playbook, inventory, template, unknown words, command line; no host was touched"),
         (Self::Unreachable, "a host was unreachable, and nothing failed on the others"),
         (Self::Refused, "a safety rule refused: nothing more was stopped, the reasons are named (FAILED_SAFE)"),

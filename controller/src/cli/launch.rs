@@ -10,7 +10,7 @@ use crate::execute::{
 };
 use crate::fleet::Fleet;
 use crate::history::{OpRecord, RunRecord, Store};
-use crate::report::{AdHoc, Consumer, JsonLines, Terminal, Verbosity};
+use crate::report::{AdHoc, Consumer, Differs, JsonLines, Terminal, TuneAct, Tuning, Verbosity};
 use kfleet_model::{Class, Map, OperatorName, RunId};
 use kfleet_pki::{ClientConfigs, FleetStore, TlsOptions};
 use kfleet_playbook::Diagnostics;
@@ -55,6 +55,8 @@ pub(super) enum Style {
     Playbook,
     /// As an ad-hoc command's.
     AdHoc,
+    /// As a table of what is tuned.
+    Tuning(TuneAct),
 }
 
 /// Everything of a request that was read and found good.
@@ -174,7 +176,9 @@ pub(super) async fn launch(fleet: &Fleet, request: Request, store: Store, resume
             (record.run_id, 0, Vec::new(), 0)
         }
     };
-    let (dispatcher, events) = Dispatcher::start(run_id.clone(), next_seq, Some(store.clone()), consumers(&request));
+    let differs = Differs::default();
+    let (dispatcher, events) =
+        Dispatcher::start(run_id.clone(), next_seq, Some(store.clone()), consumers(&request, &differs));
     let input = RunInput {
         id: run_id,
         options: Options {
@@ -197,10 +201,12 @@ pub(super) async fn launch(fleet: &Fleet, request: Request, store: Store, resume
     let (ended, stored) = Session::new(run, dispatcher).run(&request.what).await;
     store.close().await;
     stored?;
-    Ok(match ended.class {
+    let exit = match ended.class {
         Some(class) => Exit::of_class(class),
         None => Exit::of_run(ended.end, ended.counts.failed, ended.counts.unreachable, ended.counts.unknown),
-    })
+    };
+    // A look that found a difference has done its work, and has the exit code of `time check` for it.
+    Ok(if exit == Exit::Ok && differs.get() { Exit::Failed } else { exit })
 }
 
 fn options(fleet: &Fleet, args: &PlayArgs) -> Options {
@@ -220,15 +226,15 @@ fn options(fleet: &Fleet, args: &PlayArgs) -> Options {
     }
 }
 
-fn consumers(request: &Request) -> Vec<Box<dyn Consumer>> {
-    if request.args.json {
-        return vec![Box::new(JsonLines)];
-    }
-    let verbosity = if request.args.verbose > 0 { Verbosity::Values } else { Verbosity::Normal };
-    match request.style {
-        Style::Playbook => vec![Box::new(Terminal::new(verbosity, request.args.diff))],
-        Style::AdHoc => vec![Box::new(AdHoc::new(verbosity, request.args.diff))],
-    }
+fn consumers(request: &Request, differs: &Differs) -> Vec<Box<dyn Consumer>> {
+    let args = &request.args;
+    let verbosity = if args.verbose > 0 { Verbosity::Values } else { Verbosity::Normal };
+    vec![match request.style {
+        Style::Tuning(act) => Box::new(Tuning::new(act, args.check, args.json, verbosity, differs.clone())),
+        Style::Playbook | Style::AdHoc if args.json => Box::new(JsonLines),
+        Style::Playbook => Box::new(Terminal::new(verbosity, args.diff)),
+        Style::AdHoc => Box::new(AdHoc::new(verbosity, args.diff)),
+    }]
 }
 
 /// The operator's certificate, ready to call hosts.

@@ -21,6 +21,7 @@ mod run;
 mod runs;
 mod status;
 mod time;
+mod tune;
 
 use crate::fleet::{Fleet, FleetError};
 use crate::report;
@@ -43,7 +44,7 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 kfleet failed, 2 a task failed, 3 bad input (no host touched), 4 unreachable,
+Exit codes: 0 done, 1 kfleet failed, 2 a task failed or a check found a difference, 3 bad input (no host touched), 4 unreachable,
 5 refused by a safety rule, 6 an outcome is unknown, 130 stopped by the operator.
 Log of kfleet's own work: KFLEET_LOG=info (or debug, or target=level,...), written to standard error.";
 
@@ -74,6 +75,9 @@ enum Command {
     Runs(runs::Command),
     /// Go on with a run that was interrupted, cancelled or refused
     Resume(resume::Args),
+    /// The hosts' operating systems: what differs from what Kafka and ZooKeeper want, setting it, taking it back
+    #[command(subcommand)]
+    Tune(tune::Command),
     /// Ask all agents how they are
     Status(status::Args),
     /// Versions of managed files: history, differences, rollback, drift
@@ -195,6 +199,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Roll(command) => roll::run(&fleet()?, &command).await,
         Command::Runs(command) => runs::run(&fleet()?, &command).await,
         Command::Resume(args) => resume::run(&fleet()?, &args).await,
+        Command::Tune(command) => tune::run(&fleet()?, &command).await,
         Command::Status(args) => status::run(&fleet()?, &args).await,
         Command::Config(command) => config::run(&fleet()?, &command).await,
         Command::Time(command) => time::run(&fleet()?, &command).await,

@@ -7,6 +7,7 @@
 //! ```
 
 mod action;
+mod agents;
 pub mod clock;
 mod dial;
 mod disk;
@@ -25,6 +26,7 @@ mod task;
 mod vars;
 
 pub use action::ACTIONS;
+pub use agents::{Agent, Reach, agents, call};
 pub use dial::TlsDial;
 pub use disk::{DiskFiles, RecordedFiles};
 pub use dispatcher::{Dispatcher, Events, now};

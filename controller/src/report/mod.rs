@@ -7,11 +7,13 @@ mod json;
 mod paint;
 pub mod table;
 mod terminal;
+mod tuning;
 
 pub use adhoc::AdHoc;
 pub use json::JsonLines;
 pub use paint::Paint;
 pub use terminal::{Terminal, Verbosity};
+pub use tuning::{Differs, TuneAct, Tuning};
 
 use kfleet_model::event::Event;
 use std::error::Error;

@@ -160,6 +160,8 @@ pub enum Change {
     Fixed,
     /// It was there, and the thing that it was about is gone or no longer looked at.
     Gone,
+    /// It was there, and its host gave nothing this time.
+    Unseen,
 }
 
 /// A check of an object, which is what a finding is known by over nights.
@@ -216,7 +218,7 @@ pub struct Finding {
     pub source: Option<String>,
     /// How much that source is to be trusted.
     pub confidence: Confidence,
-    /// Since when it has been in this state or a worse one without a good night between.
+    /// Since when it has not been ok.
     pub since: Timestamp,
     /// How it stands against the last inspection.
     pub change: Change,
@@ -277,7 +279,7 @@ pub struct Cleared {
     pub object: Object,
     /// How it stood.
     pub was: State,
-    /// [`Change::Fixed`] or [`Change::Gone`].
+    /// [`Change::Fixed`], [`Change::Gone`] or [`Change::Unseen`].
     pub change: Change,
     /// How long it had been there.
     pub since: Timestamp,

@@ -6,19 +6,30 @@
 //! it; the controller judges the whole fleet with the same code, stores the [`Inspection`] and renders it.
 //! Not here: input or output, clocks (the time is an argument), how anything is read, and any form for people.
 
+pub mod anomaly;
 pub mod catalogue;
+mod causes;
 pub mod condition;
+pub mod diff;
 pub mod finding;
+pub mod forecast;
+pub mod history;
+pub mod judge;
 pub mod layers;
 pub mod memory;
 pub mod object;
 pub mod reading;
 pub mod readings;
+mod rules;
+mod score;
+mod stats;
 pub mod unit;
 pub mod waiver;
 
 pub use catalogue::{Bilingual, CATALOGUE, Catalogue, Check, CheckId, GateSet};
 pub use finding::{Cleared, Finding, Inspection, Level, State, Subject};
+pub use history::{History, Point};
+pub use judge::{Night, judge};
 pub use layers::{InspectionFile, Layer, LayerError, Layers};
 pub use memory::Memory;
 pub use object::{Object, Owner, Part, PartKind};

@@ -1,6 +1,6 @@
 //! What one inspection hands to the next: readings to compare with, and how each subject stood.
 
-use crate::finding::State;
+use crate::finding::{Level, State};
 use crate::object::Object;
 use crate::reading::Datum;
 use jiff::Timestamp;
@@ -34,6 +34,32 @@ pub struct Track {
     /// Good nights in a row by the reading itself, while a state is still held.
     #[serde(default)]
     pub good: u32,
+    /// The limit that led into the last state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// Its state changes often.
+    #[serde(default)]
+    pub unstable: bool,
+    /// When it was last judged.
+    pub at: Timestamp,
+}
+
+impl Track {
+    /// The last judged state.
+    #[must_use]
+    pub fn last(&self) -> State {
+        self.states.last().copied().unwrap_or(State::Ok)
+    }
+
+    /// A reading that is only a little better does not leave the state that this limit led into, nor a graver one, until
+    /// its second good night.
+    #[must_use]
+    pub fn holds(&self, level: Level, limit: &str) -> bool {
+        let (last, state) = (self.last(), level.state());
+        let into = last == state && self.limit.as_deref() == Some(limit);
+        let graver = last == State::Crit && state == State::Warn;
+        (into || graver) && self.good == 0
+    }
 }
 
 /// What the next inspection needs.

@@ -319,7 +319,8 @@ pub struct ClusterReadings {
     pub kind: ClusterKind,
     /// When the reading began.
     pub when: Timestamp,
-    /// The members that the inventory names.
+    /// The brokers or ZooKeeper servers that the inventory names, with their hosts; controllers that are no brokers are not
+    /// among them.
     pub members: BTreeMap<BrokerId, HostName>,
     /// What each member answered, in each round.
     pub views: Vec<View>,

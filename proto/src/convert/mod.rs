@@ -228,6 +228,10 @@ pub enum ObserveKind {
     FileVersions,
     /// Differences between a node's written, found and running configuration.
     ConfigDrift,
+    /// What an inspection reads of the host.
+    InspectHost,
+    /// What an inspection reads of a cluster by its member on this host.
+    InspectCluster,
 }
 
 impl From<ObserveKind> for v1::ObserveKind {
@@ -240,6 +244,8 @@ impl From<ObserveKind> for v1::ObserveKind {
             ObserveKind::Ops => Self::Ops,
             ObserveKind::FileVersions => Self::FileVersions,
             ObserveKind::ConfigDrift => Self::ConfigDrift,
+            ObserveKind::InspectHost => Self::InspectHost,
+            ObserveKind::InspectCluster => Self::InspectCluster,
         }
     }
 }
@@ -257,6 +263,8 @@ pub fn observe(request: &v1::ObserveRequest) -> Result<(ObserveKind, Map, Durati
         Ok(v1::ObserveKind::Ops) => ObserveKind::Ops,
         Ok(v1::ObserveKind::FileVersions) => ObserveKind::FileVersions,
         Ok(v1::ObserveKind::ConfigDrift) => ObserveKind::ConfigDrift,
+        Ok(v1::ObserveKind::InspectHost) => ObserveKind::InspectHost,
+        Ok(v1::ObserveKind::InspectCluster) => ObserveKind::InspectCluster,
         Ok(v1::ObserveKind::Unspecified) | Err(_) => {
             return Err(ConvertError::UnknownEnum { field: "kind", value: request.kind });
         }

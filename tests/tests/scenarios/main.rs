@@ -17,6 +17,8 @@ mod plain;
 mod roll;
 mod support;
 mod tasks;
+mod time_sync;
+mod tune;
 
 use kfleet_tests::lab::Hosting;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -74,9 +76,13 @@ const SCENARIOS: &[(&str, Hosts, Scenario)] = &[
     ("a_clock_that_is_wrong_is_found_from_outside_and_no_roll_begins_with_it", OWN_ETC, |s| {
         Box::pin(clock::shifted(s))
     }),
+    ("chrony_is_configured_against_a_lab_server_and_a_silent_one_is_named", OWN_ETC, |s| {
+        Box::pin(time_sync::against_a_lab_server(s))
+    }),
     ("a_dynamic_change_reaches_running_brokers_and_a_static_one_waits_for_a_roll", OWN_ETC, |s| {
         Box::pin(config::dynamic_and_static(s))
     }),
+    ("a_tuned_host_is_found_tuned_and_taken_back_to_the_byte", OWN_ETC, |s| Box::pin(tune::there_and_back(s))),
     ("six_bare_hosts_become_a_cluster_with_tls_scram_and_acls_and_a_second_run_changes_nothing", OWN_ETC, |_s| {
         Box::pin(deploy::secured())
     }),

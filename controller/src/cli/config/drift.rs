@@ -1,9 +1,10 @@
 //! `kfleet config drift`.
 
-use super::super::agents::{Agent, Which};
+use super::super::agents::Which;
 use super::{Answers, Outcome, ask, moment};
 use crate::cli::CliError;
 use crate::cli::exit::Exit;
+use crate::execute::Agent;
 use crate::fleet::Fleet;
 use crate::report;
 use crate::rolling::node_of;

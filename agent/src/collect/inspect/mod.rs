@@ -1,0 +1,151 @@
+//! What the nightly inspection reads of its host: typed readings with unit, source and confidence.
+//!
+//! Every collector of [`COLLECTORS`] reads one area through the host's reading door and says something of each of its
+//! keys ([`kfleet_inspect::readings::KEYS`]): a value, that the thing is not here, or why it could not be read. One that
+//! fails or panics costs its own keys and no others. Reading is bounded in time, bytes and processor time by [`Scene`];
+//! what has to be looked at over a while shares one window ([`window`]), in which the other collectors run.
+//! Not here: any judgement (`kfleet-inspect`), the readings of a cluster, and log signatures.
+
+mod params;
+mod scene;
+mod sink;
+mod system;
+mod window;
+
+use super::{CollectError, cluster, parse};
+use crate::host::HostView;
+use crate::runner::panic_text;
+use jiff::Timestamp;
+use kfleet_inspect::{Cost, HostReadings};
+use kfleet_model::Map;
+use params::Params;
+use scene::Scene;
+use sink::{Gap, Sink};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use window::Window;
+
+/// How long a collector may take, unless it says otherwise.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// One area of what is read.
+struct Collector {
+    /// Its name, for messages.
+    name: &'static str,
+    /// The keys that it answers for: each gets a reading, whatever happens.
+    keys: &'static [&'static str],
+    /// Why it has nothing to read here; none when it has.
+    absent: fn(&Scene<'_>) -> Option<String>,
+    /// Reads.
+    read: fn(&Scene<'_>, &mut Sink) -> Result<(), Gap>,
+    /// When it runs.
+    when: When,
+    /// How long it may take.
+    limit: Duration,
+}
+
+/// When a collector runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Inside the sampling window.
+    Within,
+    /// When the window is over: it compares what was seen in it.
+    After,
+}
+
+const fn collector(
+    name: &'static str,
+    keys: &'static [&'static str],
+    read: fn(&Scene<'_>, &mut Sink) -> Result<(), Gap>,
+) -> Collector {
+    Collector { name, keys, absent: always, read, when: When::Within, limit: LIMIT }
+}
+
+impl Collector {
+    const fn after(self) -> Self {
+        Self { when: When::After, ..self }
+    }
+}
+
+/// Every host has it.
+fn always(_: &Scene<'_>) -> Option<String> {
+    None
+}
+
+/// Every collector, in the order in which they run.
+static COLLECTORS: &[Collector] =
+    &[collector("system", system::KEYS, system::read), collector("cpu", system::CPU_KEYS, system::cpu).after()];
+
+/// Reads a host.
+///
+/// # Errors
+/// When a parameter is wrong or the host has no name; whatever can not be read is told in the readings.
+pub fn host(host: &dyn HostView, params: &Map) -> Result<HostReadings, CollectError> {
+    let params: Params = parse(params)?;
+    let name = cluster::host_name(host, params.host.clone())?;
+    let when = now(host);
+    let scene = Scene::new(host, &params);
+    let mut sink = Sink::new(when);
+    let mut window = Window::new(&scene, params.sample());
+    for collector in COLLECTORS.iter().filter(|collector| collector.when == When::Within) {
+        window.look(&scene);
+        run(collector, &scene, &mut sink);
+    }
+    window.wait(&scene);
+    for collector in COLLECTORS.iter().filter(|collector| collector.when == When::After) {
+        run(collector, &scene, &mut sink);
+    }
+    Ok(HostReadings {
+        host: name,
+        roles: params.roles.clone(),
+        clusters: params.clusters(),
+        labels: params.labels.clone(),
+        when,
+        cost: scene.cost(),
+        readings: sink.into_readings(),
+    })
+}
+
+fn now(host: &dyn HostView) -> Timestamp {
+    Timestamp::from_millisecond(host.unix_ms()).unwrap_or_default()
+}
+
+/// Runs a collector. Afterwards each of its keys has a reading.
+fn run(collector: &Collector, scene: &Scene<'_>, sink: &mut Sink) {
+    if let Some(why) = (collector.absent)(scene) {
+        for key in collector.keys {
+            sink.gap(key, None, Gap::NotHere(why.clone()), collector.name);
+        }
+        return;
+    }
+    let before = scene.cost();
+    scene.begin(collector.name, collector.limit);
+    let begun = sink.begin(now(scene.host()));
+    let outcome = catch_unwind(AssertUnwindSafe(|| (collector.read)(scene, sink)));
+    let rest = match outcome {
+        Ok(Ok(())) => Gap::Unreadable(format!("the collector {} said nothing of it (a bug of kfleet)", collector.name)),
+        Ok(Err(gap)) => gap,
+        Err(panic) => Gap::Unreadable(format!(
+            "the collector {} panicked (a bug of kfleet): {}",
+            collector.name,
+            panic_text(panic.as_ref())
+        )),
+    };
+    for key in collector.keys {
+        if !sink.has(key, begun) {
+            sink.gap(key, None, rest.clone(), collector.name);
+        }
+    }
+    let after = scene.cost();
+    sink.cost(
+        begun,
+        Cost {
+            cpu_ms: after.cpu_ms.saturating_sub(before.cpu_ms),
+            bytes: after.bytes.saturating_sub(before.bytes),
+            wall_ms: after.wall_ms.saturating_sub(before.wall_ms),
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests;
