@@ -150,7 +150,10 @@ impl Survey {
                 GroupKind::Classic { .. } => _ = classic.insert(name.clone()),
                 GroupKind::Consumer => _ = consumer.insert(name.clone()),
                 // Their own requests to describe them would add members only.
-                GroupKind::Other(_) => _ = found.insert(name.clone(), Ok(group.state.clone().unwrap_or_default())),
+                GroupKind::Other(_) => {
+                    let missing = || self.peers.incomplete(self.peers.own(), ListGroupsRequest::KEY, about(name));
+                    found.insert(name.clone(), group.state.clone().ok_or_else(missing));
+                }
             }
         }
         found.extend(self.of_coordinators(&classic, DescribeGroupsRequest::KEY, describe_classic, deadline).await);
