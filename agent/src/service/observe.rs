@@ -28,7 +28,7 @@ pub(super) async fn observe(ops: &Ops, kind: ObserveKind, params: Map, deadline:
         ObserveKind::ConfigDrift => collected(ops, deadline, move |host| collect::config_drift(host, &params)).await,
         ObserveKind::InspectHost => collected(ops, deadline, move |host| collect::inspect::host(host, &params)).await,
         ObserveKind::InspectCluster => {
-            Err(Status::unimplemented("this agent does not read clusters for an inspection"))
+            collected(ops, deadline, move |host| collect::inspect::cluster(host, &params)).await
         }
         ObserveKind::Catalogue => Ok(blocking(modules::catalogue_json).await),
         ObserveKind::Ops => {

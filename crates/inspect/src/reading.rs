@@ -355,6 +355,18 @@ pub struct ClusterReadings {
     pub readings: Vec<Reading>,
 }
 
+/// What one member read of its cluster for all: all of [`ClusterReadings`] but for what the controller knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterPart {
+    /// When the reading began.
+    pub when: Timestamp,
+    /// What it costed the member's host.
+    #[serde(default)]
+    pub cost: Cost,
+    /// The readings.
+    pub readings: Vec<Reading>,
+}
+
 /// A host that was expected and gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingHost {

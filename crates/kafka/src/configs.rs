@@ -18,12 +18,15 @@ use std::fmt;
 use tokio::time::Instant;
 
 /// `ConfigResource.Type` of the protocol.
-const TOPIC: i8 = 2;
+pub(crate) const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
 /// `AlterConfigOp.OpType` of the protocol.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
+
+/// `DescribeConfigsResponse.ConfigSource` TOPIC_CONFIG.
+pub(crate) const OF_TOPIC: i8 = 1;
 
 /// Whose configuration it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +70,7 @@ impl ConfigOf {
     /// DYNAMIC_DEFAULT_BROKER_CONFIG, TOPIC_CONFIG.
     fn source(&self) -> i8 {
         match self {
-            Self::Topic(_) => 1,
+            Self::Topic(_) => OF_TOPIC,
             Self::Broker(_) => 2,
             Self::AllBrokers => 3,
         }
@@ -115,7 +118,7 @@ async fn describe(
 }
 
 /// The value of a key that was set at the level of `source`; a narrower level may hide it.
-fn own_value(config: &DescribeConfigsResourceResult, source: i8) -> Option<(String, String)> {
+pub(crate) fn own_value(config: &DescribeConfigsResourceResult, source: i8) -> Option<(String, String)> {
     let own = config.synonyms.iter().find(|synonym| synonym.source == source && synonym.name == config.name);
     let value = match own {
         Some(synonym) => synonym.value.as_ref(),

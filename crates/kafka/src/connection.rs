@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     next_id: i32,
     /// False while an exchange is under way; stays so when it fails or its future is dropped.
     usable: bool,
+    /// Bytes of all answers.
+    received: u64,
 }
 
 impl Connection {
@@ -47,7 +49,7 @@ impl Connection {
     pub(crate) async fn open(access: &KafkaAccess, broker: &Address, deadline: Instant) -> Result<Self, KafkaError> {
         let stream = within(deadline, broker, "the connection", connect(access, broker)).await?;
         let mut connection =
-            Self { broker: broker.clone(), stream, versions: BTreeMap::new(), next_id: 0, usable: true };
+            Self { broker: broker.clone(), stream, versions: BTreeMap::new(), next_id: 0, usable: true, received: 0 };
         connection.negotiate(deadline).await?;
         if let Some(credentials) = &access.sasl {
             sasl::authenticate(&mut connection, credentials, access.tls.is_some(), deadline).await?;
@@ -62,7 +64,22 @@ impl Connection {
 
     /// Whether the broker knows the request at all, in a version that is known here.
     pub(crate) fn supports<R: Request>(&self) -> bool {
-        self.version::<R>(R::VERSIONS.min).is_ok()
+        self.highest::<R>().is_some()
+    }
+
+    /// The version that [`Self::call`] would speak; a request whose form differs by version is made for it.
+    pub(crate) fn highest<R: Request>(&self) -> Option<i16> {
+        self.version::<R>(R::VERSIONS.min).ok()
+    }
+
+    /// Whether another exchange can follow on it.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.usable
+    }
+
+    /// Bytes of all answers so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
     }
 
     /// Sends a request in the highest version both sides speak and reads its answer.
@@ -159,6 +176,7 @@ impl Connection {
             .map_err(|error| malformed(&self.broker, format!("the request can not be written: {error}")))?;
         let broker = self.broker.clone();
         let mut answer = within(deadline, &broker, &api.to_string(), self.send_and_receive(api, &frame)).await?;
+        self.received += answer.len() as u64;
         let header = ResponseHeader::decode(&mut answer, R::Response::header_version(version))
             .map_err(|error| malformed(&broker, format!("its header is not valid: {error:#}")))?;
         if header.correlation_id != self.next_id {

@@ -31,6 +31,8 @@ impl ErrorCode {
     pub const LEADER_NOT_AVAILABLE: Self = Self(5);
     /// The member of the metadata quorum is not its leader.
     pub const NOT_LEADER_OR_FOLLOWER: Self = Self(6);
+    /// The broker is not among those that are alive.
+    pub const BROKER_NOT_AVAILABLE: Self = Self(8);
     /// A replica is on a broker that is not alive.
     pub const REPLICA_NOT_AVAILABLE: Self = Self(9);
     /// The coordinator reads its groups from the log: it has only just taken them over.

@@ -3,6 +3,7 @@
 //! | Module | Gives |
 //! |---|---|
 //! | [`snapshot`] | one broker's view of its cluster, as the model's `KafkaSnapshot` |
+//! | [`survey`] | all topics and consumer groups: what is configured, offsets, states |
 //! | [`configs`] | configuration that a running cluster takes: of a broker, of all brokers, of a topic |
 //! | [`election`] | preferred leaders put back in their place |
 //! | [`log_dirs`] | how a broker stands with its own log directories |
@@ -29,6 +30,7 @@ pub mod records;
 mod routing;
 mod sasl;
 pub mod snapshot;
+pub mod survey;
 #[cfg(test)]
 mod testing;
 mod tls;
@@ -41,6 +43,7 @@ pub use error::{Api, ErrorCode, KafkaError};
 pub use log_dirs::{LogDir, log_dirs};
 pub use sasl::{SaslCredentials, SaslError, SaslMechanism};
 pub use snapshot::kafka_snapshot;
+pub use survey::Survey;
 pub use tls::{ClientTls, ClientTlsError};
 /// The clock that every deadline of this crate is measured with.
 pub use tokio::time::Instant;

@@ -7,6 +7,7 @@
 use crate::access::{Address, AddressError, KafkaAccess};
 use crate::connection::Connection;
 use crate::error::{ErrorCode, KafkaError};
+use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
 use kafka_protocol::messages::{DescribeQuorumRequest, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::Request;
 use kfleet_model::BrokerId;
@@ -85,11 +86,15 @@ pub(crate) fn live_controller(metadata: &MetadataResponse) -> Option<BrokerId> {
 
 fn address_of(asked: &Address, metadata: &MetadataResponse, node: BrokerId) -> Result<Address, KafkaError> {
     let broker = metadata.brokers.iter().find(|broker| broker.node_id.0 == node.0);
-    let broker = broker.ok_or_else(|| KafkaError::NoActiveController { broker: asked.clone() })?;
+    advertised(asked, broker.ok_or_else(|| KafkaError::NoActiveController { broker: asked.clone() })?)
+}
+
+/// Where Metadata says that a broker is reached.
+pub(crate) fn advertised(asked: &Address, broker: &MetadataResponseBroker) -> Result<Address, KafkaError> {
     let port = u16::try_from(broker.port).ok().filter(|&port| port != 0);
     port.map(|port| Address::new(broker.host.as_str(), port)).ok_or_else(|| KafkaError::BadAddress {
         broker: asked.clone(),
-        node,
+        node: BrokerId(broker.node_id.0),
         source: AddressError { text: format!("{}:{}", broker.host, broker.port) },
     })
 }
@@ -98,7 +103,6 @@ fn address_of(asked: &Address, metadata: &MetadataResponse, node: BrokerId) -> R
 mod tests {
     use super::*;
     use crate::testing::{Broker, answer, answers_versions};
-    use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
     use kafka_protocol::messages::{
         BrokerId as WireId, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
     };

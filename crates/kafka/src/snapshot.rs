@@ -12,7 +12,7 @@
 //! A cluster in the middle of its migration from ZooKeeper to KRaft is read as one in ZooKeeper mode.
 
 mod assemble;
-mod requests;
+pub(crate) mod requests;
 
 use crate::access::KafkaAccess;
 use crate::connection::Connection;

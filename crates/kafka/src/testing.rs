@@ -1,21 +1,32 @@
 //! A broker for tests: real sockets and real frames, and answers that no live broker can be made to give.
 
 use crate::Address;
+use bytes::Bytes;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
-use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, ResponseHeader};
-use kafka_protocol::protocol::{Encodable, HeaderVersion, Request};
+use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// What a request's header says.
-#[derive(Debug, Clone, Copy)]
+/// A request: what its header says, and all of it.
+#[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) api: i16,
     pub(crate) version: i16,
     pub(crate) id: i32,
+    pub(crate) frame: Bytes,
+}
+
+impl Asked {
+    /// The request itself.
+    pub(crate) fn request<R: Request + Decodable>(&self) -> R {
+        let mut frame = self.frame.clone();
+        RequestHeader::decode(&mut frame, R::header_version(self.version)).unwrap();
+        R::decode(&mut frame, self.version).unwrap()
+    }
 }
 
 /// A listener whose connections are answered one after the other, until it is dropped.
@@ -26,7 +37,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// `reply` makes the whole answer of a request but for its size; none is silence.
+    /// `reply` makes the whole answer of a request but for its size; none is silence, an empty one ends the connection.
     pub(crate) async fn start(reply: impl FnMut(Asked) -> Option<Vec<u8>> + Send + 'static) -> Self {
         Self::listen(None, reply).await
     }
@@ -87,9 +98,13 @@ async fn serve(
             api: i16::from_be_bytes(frame[0..2].try_into().unwrap()),
             version: i16::from_be_bytes(frame[2..4].try_into().unwrap()),
             id: i32::from_be_bytes(frame[4..8].try_into().unwrap()),
+            frame: frame.into(),
         };
-        log.lock().unwrap().push(asked);
+        log.lock().unwrap().push(asked.clone());
         if let Some(answer) = reply(asked) {
+            if answer.is_empty() {
+                return;
+            }
             stream.write_u32(u32::try_from(answer.len()).unwrap()).await.unwrap();
             stream.write_all(&answer).await.unwrap();
         }

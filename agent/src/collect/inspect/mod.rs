@@ -4,15 +4,20 @@
 //! keys ([`kfleet_inspect::readings::KEYS`]): a value, that the thing is not here, or why it could not be read. One that
 //! fails or panics costs its own keys and no others. Reading is bounded in time, bytes and processor time by [`Scene`];
 //! what has to be looked at over a while shares one window ([`window`]), in which the other collectors run.
-//! Not here: any judgement (`kfleet-inspect`), the readings of a cluster, and log signatures.
+//! The readings of a whole cluster are made by one of its members, in [`mod@cluster`].
+//! Not here: any judgement (`kfleet-inspect`), and log signatures.
 
+mod cluster;
 mod params;
 mod scene;
 mod sink;
 mod system;
 mod window;
 
-use super::{CollectError, cluster, parse};
+pub use cluster::cluster;
+
+use super::cluster::host_name;
+use super::{CollectError, parse};
 use crate::host::HostView;
 use crate::runner::panic_text;
 use jiff::Timestamp;
@@ -82,7 +87,7 @@ static COLLECTORS: &[Collector] =
 /// When a parameter is wrong or the host has no name; whatever can not be read is told in the readings.
 pub fn host(host: &dyn HostView, params: &Map) -> Result<HostReadings, CollectError> {
     let params: Params = parse(params)?;
-    let name = cluster::host_name(host, params.host.clone())?;
+    let name = host_name(host, params.host.clone())?;
     let when = now(host);
     let scene = Scene::new(host, &params);
     let mut sink = Sink::new(when);

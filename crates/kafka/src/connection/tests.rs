@@ -55,7 +55,7 @@ async fn a_broken_exchange_is_told_and_the_connection_not_used_again() {
         ("silence", Box::new(|_| None), "none came within"),
         (
             "an answer to another request",
-            Box::new(move |asked| Some(whole(&Asked { id: asked.id + 1, ..*asked }))),
+            Box::new(move |asked| Some(whole(&Asked { id: asked.id + 1, ..asked.clone() }))),
             "it answers request 3, not 2",
         ),
         (

@@ -25,7 +25,7 @@ const BROKER: i8 = 4;
 
 /// How many topics one DescribeConfigs asks about: near 60 KB a request with long names, and no broker thread is
 /// held for long.
-const TOPICS_A_REQUEST: usize = 250;
+pub(crate) const TOPICS_A_REQUEST: usize = 250;
 
 const MIN_ISR: &str = "min.insync.replicas";
 
@@ -38,7 +38,7 @@ const QUORUM_PAUSE: Duration = Duration::from_millis(200);
 
 /// Makes sure that the broker has the expected id: a broker describes its own configuration only, and refuses when it
 /// is asked for another's.
-pub(super) async fn verify_node(
+pub(crate) async fn verify_node(
     broker: &mut Connection,
     expected: BrokerId,
     deadline: Instant,
@@ -64,7 +64,7 @@ pub(super) async fn verify_node(
 }
 
 /// Everything that the broker knows of brokers and topics.
-pub(super) async fn metadata(broker: &mut Connection, deadline: Instant) -> Result<MetadataResponse, KafkaError> {
+pub(crate) async fn metadata(broker: &mut Connection, deadline: Instant) -> Result<MetadataResponse, KafkaError> {
     let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
     let answer = broker.call_at_least(&request, METADATA_AT_LEAST, deadline).await?;
     match ErrorCode::check(answer.error_code) {
