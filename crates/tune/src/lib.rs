@@ -8,6 +8,7 @@
 
 mod item;
 mod judge;
+pub mod jvm;
 pub mod kernel;
 mod machine;
 pub mod mounts;
