@@ -15,6 +15,8 @@ mod contract;
 mod copy;
 mod file;
 mod group;
+mod jvm_info;
+mod jvm_tune;
 mod kafka_acls;
 mod kafka_dynamic_config;
 mod kafka_preferred_leaders;
@@ -51,6 +53,8 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &copy::Copy::TEMPLATE,
     &file::File,
     &group::Group,
+    &jvm_info::JvmInfo,
+    &jvm_tune::JvmTune,
     &kafka_acls::KafkaAcls,
     &kafka_dynamic_config::KafkaDynamicConfig,
     &kafka_preferred_leaders::KafkaPreferredLeaders,
