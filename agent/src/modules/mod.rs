@@ -17,6 +17,8 @@ mod file;
 mod file_rollback;
 mod get_url;
 mod group;
+mod jvm_info;
+mod jvm_tune;
 mod kafka_acls;
 mod kafka_dynamic_config;
 mod kafka_preferred_leaders;
@@ -58,6 +60,8 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &file_rollback::FileRollback,
     &get_url::GetUrl,
     &group::Group,
+    &jvm_info::JvmInfo,
+    &jvm_tune::JvmTune,
     &kafka_acls::KafkaAcls,
     &kafka_dynamic_config::KafkaDynamicConfig,
     &kafka_preferred_leaders::KafkaPreferredLeaders,

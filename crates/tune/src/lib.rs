@@ -1,4 +1,4 @@
-//! What the operating system of a Kafka or ZooKeeper host shall be set to, and why.
+//! What the operating system and the JVM of a Kafka or ZooKeeper host shall be set to, and why.
 //!
 //! Purpose: the rules as a table ([`rules`]), what each of them means on one host ([`specs`]), and the judging of what was
 //! read there ([`judge`]): current value, wanted value, whether it holds after a boot, and what has to be written.
@@ -8,6 +8,7 @@
 
 mod item;
 mod judge;
+pub mod jvm;
 pub mod kernel;
 mod machine;
 pub mod mounts;
