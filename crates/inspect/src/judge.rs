@@ -65,7 +65,7 @@ pub fn judge(night: &Night<'_>) -> Inspection {
     let (mut judged, facts) = judgements(&index);
     inspection_itself(&index, &mut judged);
 
-    let memory = Memory { readings: remember(&night, facts), tracks: tracks::next(&night, &judged) };
+    let memory = Memory { readings: remember(&night, facts, &judged), tracks: tracks::next(&night, &judged) };
     let mut findings = findings::findings(&index, &judged, &memory);
     causes::fold(&mut findings, night.readings);
     findings
@@ -190,14 +190,23 @@ fn remembered_keys(catalogue: &Catalogue) -> BTreeSet<&str> {
 }
 
 /// Tonight's readings over those that are still worth keeping.
-fn remember(night: &Night<'_>, facts: Vec<Fact>) -> BTreeMap<String, Remembered> {
+fn remember(night: &Night<'_>, facts: Vec<Fact>, judged: &Judged<'_>) -> BTreeMap<String, Remembered> {
     let forget = SignedDuration::from_hours(KEPT_DAYS * 24);
     let before = night.last.map(|last| &last.memory.readings).into_iter().flatten();
-    // Facts are made anew each night; one that is not made again does not hold any more.
     let keys = remembered_keys(night.catalogue);
-    let is_reading = |name: &str| name.split_once('@').is_some_and(|(key, _)| keys.contains(key));
+    let known: BTreeSet<String> = judged
+        .iter()
+        .filter(|(_, raw)| raw.state != State::Unknown)
+        .map(|(check, raw)| reading_key(check.id.as_str(), &raw.object))
+        .collect();
+    // Facts are made anew each night. One that is not made again holds no more, unless its check could not be judged.
+    let holds = |name: &str| {
+        let Some((key, object)) = name.split_once('@') else { return false };
+        let check = key.rsplit_once('.').map_or(key, |(check, _)| check);
+        keys.contains(key) || !known.contains(&format!("{check}@{object}"))
+    };
     let mut readings: BTreeMap<String, Remembered> = before
-        .filter(|(name, one)| is_reading(name) && night.now.duration_since(one.at) <= forget)
+        .filter(|(name, one)| holds(name) && night.now.duration_since(one.at) <= forget)
         .map(|(name, one)| (name.clone(), one.clone()))
         .collect();
     for (object, reading) in all_readings(night.readings) {

@@ -409,3 +409,23 @@ proptest! {
         prop_assert_eq!(inspection.verdict == State::Crit, crit);
     }
 }
+
+/// A cluster that nobody could describe for one night has not become well in it: the days before still count.
+#[test]
+fn a_silent_night_forgets_nothing() {
+    let cases = support::cases();
+    let case =
+        |name: &str| cases.iter().find(|case| case.check == "topic.under_replicated" && case.name == name).unwrap();
+    let behind = case("one of thirty");
+    let first = behind.inspection();
+    let mut silent = behind.tonight();
+    for view in silent.clusters.iter_mut().flat_map(|cluster| &mut cluster.views) {
+        view.answer = kfleet_inspect::Answer::None { why: "timeout".to_owned() };
+    }
+    let history = History::default();
+    let at = |days: i64| behind.now + SignedDuration::from_hours(24 * days);
+    let second = support::inspect(&CATALOGUE, &silent, Some(&first), &history, at(1));
+    let third = support::inspect(&CATALOGUE, &behind.tonight(), Some(&second), &history, at(2));
+    let state = |of: &Inspection| find(of, "topic.under_replicated").unwrap().state;
+    assert_eq!((state(&first), state(&second), state(&third)), (State::Warn, State::Unknown, State::Crit));
+}

@@ -82,7 +82,8 @@ impl Raw {
     }
 }
 
-/// Something that the next inspection is to know.
+/// Something that the next inspection is to know. Its key is the check's id, a dot and a word, so that it is kept while
+/// that check can not be judged.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Fact {
     pub(crate) key: &'static str,

@@ -1,6 +1,7 @@
 //! The KRaft metadata quorum.
 
 use super::cluster::{cluster, kafka_rounds};
+use super::zk::quorum_size;
 use crate::finding::{Level, Shown};
 use crate::history::float;
 use crate::judge::raw::{Gap, Raw, Ruled};
@@ -65,4 +66,12 @@ pub(super) fn voters_alive(scene: &Scene<'_>) -> Result<Ruled, Gap> {
     // One more failure and no majority is left.
     let level = if alive <= voters / 2 + 1 { Level::Crit } else { Level::Warn };
     Ok(scene.verdict(None, level, shown).because(stale.into_values()).into())
+}
+
+/// An odd number of voters, and enough that one may fail.
+pub(super) fn voter_count(scene: &Scene<'_>) -> Result<Ruled, Gap> {
+    let quorums = quorums(scene)?;
+    let voters = quorums.into_iter().rev().flatten().map(|quorum| quorum.voters.len()).next();
+    let voters = voters.ok_or_else(|| Gap::Unknown("no member described a metadata quorum".to_owned()))?;
+    Ok(quorum_size(scene, voters).into())
 }

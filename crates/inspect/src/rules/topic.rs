@@ -10,11 +10,14 @@ use crate::unit::Unit;
 use jiff::Timestamp;
 use kfleet_model::TopicPartition;
 use kfleet_model::snapshot::KafkaSnapshot;
-use kfleet_model::stop::partition::{is_offline, is_under_min_isr, is_under_replicated};
+use kfleet_model::stop::partition::{in_sync, is_offline, is_under_min_isr, is_under_replicated, size};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Since when each under-replicated partition has been so, as seconds since 1970.
 const BEHIND_SINCE: &str = "topic.under_replicated.since";
+
+/// The same of those that are exactly at min ISR.
+const AT_MIN_SINCE: &str = "topic.at_min_isr.since";
 
 /// Since when leaders have been away from their preferred replicas beyond the critical share.
 const AWAY_SINCE: &str = "topic.preferred_leader.since";
@@ -76,19 +79,7 @@ pub(super) fn under_replicated(scene: &Scene<'_>) -> Result<Ruled, Gap> {
     let snapshots = kafka(cluster(scene)?)?;
     let snapshot = latest(&snapshots)?;
     let found = lasting(&snapshots, behind);
-    let object = scene.object(None);
-    let now = scene.index.night.now.as_second();
-    let before = match scene.remembered(BEHIND_SINCE, &object).map(|last| &last.datum) {
-        Some(Datum::Numbers(before)) => before.clone(),
-        Some(_) | None => BTreeMap::new(),
-    };
-    let since: BTreeMap<String, i64> = found
-        .iter()
-        .map(|partition| partition.to_string())
-        .map(|name| (name.clone(), before.get(&name).copied().unwrap_or(now)))
-        .collect();
-    let limit = scene.setting("crit_after", &object, Unit::Seconds);
-    let long = since.values().filter(|since| crate::history::float(now - **since) >= limit).count();
+    let (long, fact) = lasting_since(scene, BEHIND_SINCE, &found);
     let total = snapshot.partitions().count();
     let raw = scene.grade_by(None, &[("crit", percent(found.len(), total)), ("warn", count(found.len()))]);
     let raw = if long > 0 {
@@ -98,7 +89,64 @@ pub(super) fn under_replicated(scene: &Scene<'_>) -> Result<Ruled, Gap> {
         raw
     };
     let raw = shown(raw, snapshot, &found);
-    Ok(Ruled { raws: vec![raw], facts: vec![Fact { key: BEHIND_SINCE, object, datum: Datum::Numbers(since) }] })
+    Ok(Ruled { raws: vec![raw], facts: vec![fact] })
+}
+
+/// How many of the partitions have been among those found for longer than the check's `crit_after`, and what the next
+/// inspection needs to say the same.
+fn lasting_since(scene: &Scene<'_>, key: &'static str, found: &BTreeSet<TopicPartition>) -> (usize, Fact) {
+    let object = scene.object(None);
+    let now = scene.index.night.now.as_second();
+    let before = match scene.remembered(key, &object).map(|last| &last.datum) {
+        Some(Datum::Numbers(before)) => before.clone(),
+        Some(_) | None => BTreeMap::new(),
+    };
+    let since: BTreeMap<String, i64> = found
+        .iter()
+        .map(ToString::to_string)
+        .map(|name| (name.clone(), before.get(&name).copied().unwrap_or(now)))
+        .collect();
+    let limit = scene.setting("crit_after", &object, Unit::Seconds);
+    let long = since.values().filter(|since| crate::history::float(now - **since) >= limit).count();
+    (long, Fact { key, object, datum: Datum::Numbers(since) })
+}
+
+/// Partitions that lack a replica and have exactly as many in sync as they must: the next stop blocks their writes.
+pub(super) fn at_min_isr(scene: &Scene<'_>) -> Result<Ruled, Gap> {
+    let snapshots = kafka(cluster(scene)?)?;
+    let found = lasting(&snapshots, |snapshot| {
+        let behind = behind(snapshot);
+        which(snapshot, |partition, of, state| {
+            behind.contains(partition) && size(in_sync(snapshot, state).len()) == of.min_isr
+        })
+    });
+    let (long, fact) = lasting_since(scene, AT_MIN_SINCE, &found);
+    let raw = if long > 0 {
+        scene.verdict(None, Level::Crit, Shown::Number(count(found.len())))
+    } else {
+        scene.grade(None, count(found.len()))
+    };
+    Ok(Ruled { raws: vec![shown(raw, latest(&snapshots)?, &found)], facts: vec![fact] })
+}
+
+/// Topics that have no more replicas than must be in sync: every stop of one of them blocks writes with acks=all. Topics
+/// of one replica that ask for one are `topic.rf_low`'s matter.
+pub(super) fn rf_vs_min_isr(scene: &Scene<'_>) -> Result<Ruled, Gap> {
+    let snapshots = kafka(cluster(scene)?)?;
+    let mut raws = Vec::new();
+    for (name, of) in &latest(&snapshots)?.topics {
+        let least = of.partitions.values().map(|state| state.replicas.len().saturating_sub(state.removing.len())).min();
+        let Some(least) = least.map(size) else { continue };
+        let shown = Shown::Text(format!("min ISR {} of {least}", of.min_isr));
+        raws.push(if of.min_isr > least {
+            scene.verdict(Some(topic(name)), Level::Crit, shown)
+        } else if of.min_isr == least && least > 1 {
+            scene.verdict(Some(topic(name)), Level::Warn, shown)
+        } else {
+            scene.ok(Some(topic(name)))
+        });
+    }
+    Ok(if raws.is_empty() { scene.ok(None).into() } else { raws.into() })
 }
 
 /// Copies of each topic's least replicated partition. A topic that is fine is counted with the others.

@@ -11,7 +11,7 @@ use crate::unit::{Quantity, Unit};
 use kfleet_model::snapshot::{ZooKeeperRole, ZooKeeperServer, ZooKeeperState};
 
 /// The transaction counter of the last inspection.
-const ZXID: &str = "zk.zxid";
+const ZXID: &str = "zk.zxid_rollover.last";
 
 /// The counter is the lower half of a transaction id; the upper half is the epoch.
 const COUNTER: u64 = 0xffff_ffff;
@@ -79,6 +79,30 @@ pub(super) fn synced(scene: &Scene<'_>) -> Result<Ruled, Gap> {
         scene.verdict(None, Level::Warn, shown).because(lines(&servers))
     }
     .into())
+}
+
+/// An odd number of voters, and enough that one may fail.
+pub(super) fn ensemble_size(scene: &Scene<'_>) -> Result<Ruled, Gap> {
+    let servers = servers(cluster(scene)?)?;
+    let voters = |server: &&ZooKeeperServer| {
+        server.ensemble.values().filter(|role| **role == ZooKeeperRole::Participant).count().max(1)
+    };
+    let Some(voters) = servers.iter().map(voters).max() else {
+        return Err(Gap::Unknown("no server answered".to_owned()));
+    };
+    Ok(quorum_size(scene, voters).into())
+}
+
+/// One or two voters bear no loss, and an even number bears no more losses than one less.
+pub(super) fn quorum_size(scene: &Scene<'_>, voters: usize) -> Raw {
+    let shown = Shown::Number(count(voters));
+    if voters <= 2 {
+        scene.verdict(None, Level::Crit, shown)
+    } else if voters.is_multiple_of(2) {
+        scene.verdict(None, Level::Warn, shown)
+    } else {
+        Raw { shown: Some(shown), ..scene.ok(None) }
+    }
 }
 
 /// How much of the transaction counter is used, and in how many days it wraps.
