@@ -354,7 +354,7 @@ mod tests {
             .map(|reading| match &reading.outcome {
                 Outcome::Read(Datum::Float(ms)) => ms.to_string(),
                 Outcome::Unreadable { why } => why.clone(),
-                other => panic!("{other:?}"),
+                other @ (Outcome::Read(_) | Outcome::NotHere { .. }) => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(told[0], "0");
