@@ -54,6 +54,8 @@ pub(crate) struct Spec {
 pub(crate) struct FileSpec {
     pub(crate) kind: Option<String>,
     pub(crate) content: Option<String>,
+    /// Content that is no text.
+    pub(crate) hex: Option<String>,
     pub(crate) mode: Option<String>,
     pub(crate) owner: Option<u32>,
     pub(crate) group: Option<u32>,
@@ -255,6 +257,7 @@ impl Inode {
         FileSpec {
             kind: Some(self.kind.word().to_owned()),
             content: (self.kind == FileKind::File).then(|| String::from_utf8_lossy(&self.content).into_owned()),
+            hex: None,
             mode: Some(format!("{:04o}", self.mode)),
             owner: Some(self.uid),
             group: Some(self.gid),
@@ -364,6 +367,9 @@ impl State {
         let mode = file.mode.as_ref().map_or(default, |mode| u32::from_str_radix(mode, 8).unwrap());
         let mut inode = Inode::new(kind, mode, START_MS - i64::try_from(file.age_s * 1000).unwrap());
         inode.content = file.content.clone().unwrap_or_default().into_bytes();
+        if let Some(hex) = &file.hex {
+            inode.content = from_hex(hex);
+        }
         inode.uid = file.owner.unwrap_or(0);
         inode.gid = file.group.unwrap_or(0);
         inode.target = file.target.clone();
@@ -536,6 +542,10 @@ fn sum(digest: Digest, content: &[u8]) -> String {
         Digest::Sha384 => hex(&sha2::Sha384::digest(content)),
         Digest::Sha512 => hex(&sha2::Sha512::digest(content)),
     }
+}
+
+fn from_hex(hex: &str) -> Vec<u8> {
+    (0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect()
 }
 
 impl HostView for FakeHost {
@@ -730,7 +740,7 @@ impl HostView for FakeHost {
             path: PathBuf::from(format!("{host}:{port}")),
             source: std::io::ErrorKind::InvalidData.into(),
         })?;
-        Ok((0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect())
+        Ok(from_hex(hex))
     }
 
     fn blob_size(&self, sha256: &str) -> Result<Option<u64>, HostError> {
