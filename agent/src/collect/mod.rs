@@ -10,6 +10,7 @@ mod facts;
 mod file_versions;
 mod kafka_client;
 mod kafka_config;
+pub mod logs;
 mod node;
 mod standing;
 mod zookeeper_config;

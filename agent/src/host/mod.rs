@@ -19,6 +19,7 @@ pub mod fake;
 
 use crate::journal::StateError;
 use crate::journal::error::chain;
+use crate::journal::notes::Notes;
 use crate::journal::versions::{Versions, Writer};
 use kfleet_model::version::{FileHistory, FileVersion};
 use std::collections::BTreeMap;
@@ -85,6 +86,9 @@ pub enum HostError {
     /// The versions of a file could not be kept or read.
     #[error("failed to {}", chain(.0))]
     Versions(#[from] StateError),
+    /// What observations leave for each other could not be kept or read.
+    #[error("failed to {}", chain(.0))]
+    Notes(#[source] StateError),
     /// The op was cancelled or its deadline passed while it waited.
     #[error("stopped while waiting for {0}")]
     Stopped(String),
@@ -355,6 +359,13 @@ pub trait HostView: Send + Sync {
     /// When it can not be read or is larger than `limit`.
     fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, HostError>;
 
+    /// At most `limit` bytes of a file from an offset on, fewer at its end; none when it is not there. What the opened file
+    /// itself is comes with them, so that a reader of several parts sees when another file has taken the name.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn read_part(&self, path: &Path, from: u64, limit: usize) -> Result<Option<(FileStat, Vec<u8>)>, HostError>;
+
     /// The hash of a file in hex; none when it is not there. The file is streamed, so its size does not matter.
     ///
     /// # Errors
@@ -484,6 +495,19 @@ pub trait HostView: Send + Sync {
     /// # Errors
     /// When it can not be read.
     fn read_version(&self, path: &Path, version: &FileVersion) -> Result<Vec<u8>, HostError>;
+
+    /// What an observation left under a name for the next one; none when none has.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn remembered(&self, name: &str) -> Result<Option<Vec<u8>>, HostError>;
+
+    /// Leaves something for the next observation, in the agent's own state; nothing of the host changes. The old or the new
+    /// content is there whatever happens.
+    ///
+    /// # Errors
+    /// When it can not be kept.
+    fn remember(&self, name: &str, content: &[u8]) -> Result<(), HostError>;
 
     /// Waits; shorter when the op is being stopped.
     ///
@@ -636,6 +660,9 @@ pub trait OpContext: Send + Sync {
 
     /// The versions of managed files.
     fn versions(&self) -> &Versions;
+
+    /// What observations leave for each other.
+    fn notes(&self) -> &Notes;
 
     /// The op, as the versions of the files that it changes name it.
     fn writer(&self) -> &Writer;

@@ -16,7 +16,7 @@ use kfleet_model::version::{FileHistory, FileVersion};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -91,6 +91,24 @@ impl HostView for RealHost {
             return Err(HostError::TooLarge { path: path.to_owned(), limit });
         }
         Ok(Some(bytes))
+    }
+
+    fn read_part(&self, path: &Path, from: u64, limit: usize) -> Result<Option<(FileStat, Vec<u8>)>, HostError> {
+        let Some(file) = there(File::open(path)).map_err(write::io("read", path))? else { return Ok(None) };
+        let stat = file_stat(&file.metadata().map_err(write::io("look at", path))?, None);
+        let mut bytes = vec![0; limit];
+        let mut filled = 0;
+        while filled < limit {
+            match file.read_at(&mut bytes[filled..], from + filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(write::io("read", path)(error)),
+            }
+        }
+        bytes.truncate(filled);
+        self.alive(path)?;
+        Ok(Some((stat, bytes)))
     }
 
     fn digest(&self, path: &Path, digest: Digest) -> Result<Option<String>, HostError> {
@@ -238,6 +256,14 @@ impl HostView for RealHost {
     fn read_version(&self, path: &Path, version: &FileVersion) -> Result<Vec<u8>, HostError> {
         let Some(content) = self.context.versions().content_path(path, version) else { return Ok(Vec::new()) };
         Ok(std::fs::read(&content).map_err(StateError::io("read", &content))?)
+    }
+
+    fn remembered(&self, name: &str) -> Result<Option<Vec<u8>>, HostError> {
+        self.context.notes().read(name).map_err(HostError::Notes)
+    }
+
+    fn remember(&self, name: &str, content: &[u8]) -> Result<(), HostError> {
+        self.context.notes().write(name, content).map_err(HostError::Notes)
     }
 
     fn pause(&self, time: Duration, why: &str) -> Result<(), HostError> {
@@ -459,6 +485,7 @@ fn file_stat(meta: &std::fs::Metadata, target: Option<PathBuf>) -> FileStat {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::journal::notes::Notes;
     use crate::journal::versions::{Versions, Writer};
     use kfleet_model::version::Author;
     use std::sync::Mutex;
@@ -471,6 +498,7 @@ pub(crate) mod tests {
         pub(crate) blobs: Mutex<Vec<(String, PathBuf)>>,
         service_manager: ServiceManager,
         versions: Versions,
+        notes: Notes,
         writer: Writer,
         _state: tempfile::TempDir,
     }
@@ -488,6 +516,7 @@ pub(crate) mod tests {
                 blobs: Mutex::default(),
                 service_manager,
                 versions: Versions::open(state.path()).unwrap(),
+                notes: Notes::open(state.path()).unwrap(),
                 writer: Writer { author: Author::Outside, secret: false },
                 _state: state,
             }
@@ -530,6 +559,10 @@ pub(crate) mod tests {
             &self.versions
         }
 
+        fn notes(&self) -> &Notes {
+            &self.notes
+        }
+
         fn writer(&self) -> &Writer {
             &self.writer
         }
@@ -561,6 +594,23 @@ pub(crate) mod tests {
         assert_eq!((stat.kind, stat.mode, stat.size), (FileKind::File, 0o640, 5));
         assert_eq!(host.list(folder.path()).unwrap().unwrap(), ["a"]);
         assert_eq!(host.list(&path.join("b")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_is_read_in_parts_and_says_what_it_is() {
+        let (_, host, folder) = host();
+        let path = folder.path().join("log");
+        assert_eq!(host.read_part(&path, 0, 4).unwrap(), None);
+        std::fs::write(&path, b"0123456789").unwrap();
+        let part = |from, limit| host.read_part(&path, from, limit).unwrap().unwrap();
+        let (stat, bytes) = part(2, 4);
+        assert_eq!((bytes.as_slice(), stat.size), (&b"2345"[..], 10));
+        assert_eq!((stat.device, stat.inode), host.stat(&path, true).unwrap().map(|s| (s.device, s.inode)).unwrap());
+        assert_eq!(part(8, 100).1, b"89");
+        assert!(part(10, 4).1.is_empty() && part(99, 4).1.is_empty());
+        std::fs::rename(&path, folder.path().join("log.1")).unwrap();
+        std::fs::write(&path, b"next").unwrap();
+        assert_ne!(part(0, 4).0.inode, stat.inode, "another file has the name");
     }
 
     #[test]

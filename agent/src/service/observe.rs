@@ -26,6 +26,7 @@ pub(super) async fn observe(ops: &Ops, kind: ObserveKind, params: Map, deadline:
         ObserveKind::Node => collected(ops, deadline, move |host| collect::node(host, &params)).await,
         ObserveKind::FileVersions => collected(ops, deadline, move |host| collect::file_versions(host, &params)).await,
         ObserveKind::ConfigDrift => collected(ops, deadline, move |host| collect::config_drift(host, &params)).await,
+        ObserveKind::Logs => collected(ops, deadline, move |host| collect::logs::lines(host, &params)).await,
         ObserveKind::Catalogue => Ok(blocking(modules::catalogue_json).await),
         ObserveKind::Ops => {
             let count = params.get("count").and_then(Value::as_u64).unwrap_or(DEFAULT_OPS);

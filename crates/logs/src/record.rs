@@ -54,16 +54,16 @@ impl<'s, 'm> Reader<'s, 'm> {
         let header = parse(line, self.shape);
         let message = header.as_ref().map_or(line, |header| header.message.as_ref());
         let framework = header.as_ref().is_some_and(|header| header.framework);
+        let moment = header.as_ref().and_then(|header| self.clock.moment(header.stamp));
         // Behind the journal's head a stack trace has none of its own.
         let begins = match self.shape {
-            Shape::File | Shape::Gc | Shape::Kernel => header.is_some() || self.begins_bare(line),
-            Shape::Journal => framework || (header.is_some() && self.begins_bare(message)),
+            Shape::File | Shape::Gc | Shape::Kernel => header.is_some() || self.begins_bare(line, moment),
+            Shape::Journal => framework || (header.is_some() && self.begins_bare(message, moment)),
         };
         if !begins && self.open.is_some() {
             self.add(message);
             return None;
         }
-        let moment = header.as_ref().and_then(|header| self.clock.moment(header.stamp));
         let back_ms = match (moment, self.last) {
             (Some(at), Some(last)) if at < last => Some(last.as_millisecond() - at.as_millisecond()),
             (Some(_) | None, _) => None,
@@ -88,11 +88,18 @@ impl<'s, 'm> Reader<'s, 'm> {
     }
 
     /// Whether a line without a head is a record by itself: it does not look like the rest of another one.
-    fn begins_bare(&self, line: &str) -> bool {
+    fn begins_bare(&self, line: &str, moment: Option<Timestamp>) -> bool {
+        // A framework writes a stack trace at once; an exception by itself later on is the JVM's own word.
+        let later = |open: &Record<'_>| match (moment, open.at) {
+            (Some(at), Some(before)) => at.as_second() - before.as_second() > 1,
+            (Some(_) | None, _) => false,
+        };
         match &self.open {
             None => true,
             // What the framework writes belongs together until its next head.
-            Some(open) if open.framework => self.shape == Shape::Journal && !continues(line) && !is_exception(line),
+            Some(open) if open.framework => {
+                self.shape == Shape::Journal && !continues(line) && (!is_exception(line) || later(open))
+            }
             Some(_) => !continues(line),
         }
     }
@@ -205,6 +212,23 @@ Exception in thread \"main\" java.lang.OutOfMemoryError: Java heap space
                 "Error while flushing log for orders-3 in dir /d +2 [K-IO-FLUSH,K-NOSPACE]",
                 "Found one Java-level deadlock: +0 [J-DEADLOCK]",
                 "text +0 []",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_exception_long_after_a_record_is_the_jvm_s_own() {
+        let text = "\
+2026-01-02T03:04:05.678901+0000 k1 java[47]: [2026-01-02 03:04:05,678] INFO text (a.b)
+2026-01-02T03:04:15.678901+0000 k1 java[47]: java.lang.OutOfMemoryError: Java heap space
+2026-01-02T03:04:15.678901+0000 k1 java[47]: Dumping heap to java_pid47.hprof ...
+";
+        assert_eq!(
+            read(Source::Kafka, Shape::Journal, text),
+            [
+                "text +0 []",
+                "java.lang.OutOfMemoryError: Java heap space +0 [J-OOM-HEAP]",
+                "Dumping heap to java_pid47.hprof ... +0 []"
             ]
         );
     }

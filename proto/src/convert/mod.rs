@@ -228,6 +228,8 @@ pub enum ObserveKind {
     FileVersions,
     /// Differences between a node's written, found and running configuration.
     ConfigDrift,
+    /// Lines of the logs of the host's Kafka, ZooKeeper and kernel.
+    Logs,
 }
 
 impl From<ObserveKind> for v1::ObserveKind {
@@ -240,6 +242,7 @@ impl From<ObserveKind> for v1::ObserveKind {
             ObserveKind::Ops => Self::Ops,
             ObserveKind::FileVersions => Self::FileVersions,
             ObserveKind::ConfigDrift => Self::ConfigDrift,
+            ObserveKind::Logs => Self::Logs,
         }
     }
 }
@@ -257,6 +260,7 @@ pub fn observe(request: &v1::ObserveRequest) -> Result<(ObserveKind, Map, Durati
         Ok(v1::ObserveKind::Ops) => ObserveKind::Ops,
         Ok(v1::ObserveKind::FileVersions) => ObserveKind::FileVersions,
         Ok(v1::ObserveKind::ConfigDrift) => ObserveKind::ConfigDrift,
+        Ok(v1::ObserveKind::Logs) => ObserveKind::Logs,
         Ok(v1::ObserveKind::Unspecified) | Err(_) => {
             return Err(ConvertError::UnknownEnum { field: "kind", value: request.kind });
         }

@@ -173,6 +173,12 @@ proptest! {
     }
 }
 
+#[test]
+fn a_log_that_was_empty_at_the_bookmark_and_copied_since_is_read() {
+    let (found, wanted, _) = run(&[Step::Read, Step::Line, Step::CopyTruncate, Step::Line]);
+    assert_eq!(found, wanted);
+}
+
 fn file(path: &str, inode: u64, modified_ns: i64, content: &str) -> FileNow {
     FileNow {
         path: path.into(),
