@@ -13,6 +13,7 @@ mod init;
 mod inventory;
 mod launch;
 mod lint;
+mod logs;
 mod plan;
 mod play_args;
 mod resume;
@@ -79,6 +80,9 @@ enum Command {
     /// Versions of managed files: history, differences, rollback, drift
     #[command(subcommand)]
     Config(config::Command),
+    /// Logs of all hosts: search them, or see what happened in one order of time
+    #[command(subcommand)]
+    Logs(logs::Command),
     /// The fleet's clocks
     #[command(subcommand)]
     Time(time::Command),
@@ -197,6 +201,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Resume(args) => resume::run(&fleet()?, &args).await,
         Command::Status(args) => status::run(&fleet()?, &args).await,
         Command::Config(command) => config::run(&fleet()?, &command).await,
+        Command::Logs(command) => logs::run(&fleet()?, &command).await,
         Command::Time(command) => time::run(&fleet()?, &command).await,
     }
 }

@@ -13,6 +13,7 @@ mod deploy;
 mod faults;
 mod guard;
 mod kraft;
+mod logs;
 mod plain;
 mod roll;
 mod support;
@@ -73,6 +74,9 @@ const SCENARIOS: &[(&str, Hosts, Scenario)] = &[
     }),
     ("a_clock_that_is_wrong_is_found_from_outside_and_no_roll_begins_with_it", OWN_ETC, |s| {
         Box::pin(clock::shifted(s))
+    }),
+    ("a_restart_by_hand_is_found_in_the_logs_of_all_brokers_in_one_order_of_time", OWN_JOURNAL, |s| {
+        Box::pin(logs::timeline(s))
     }),
     ("a_dynamic_change_reaches_running_brokers_and_a_static_one_waits_for_a_roll", OWN_ETC, |s| {
         Box::pin(config::dynamic_and_static(s))
