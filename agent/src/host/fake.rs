@@ -174,6 +174,8 @@ struct State {
     /// Of the paths that were written: each version with its content.
     versions: BTreeMap<PathBuf, Vec<(FileVersion, Vec<u8>)>>,
     author: Option<Author>,
+    /// What observations leave for each other.
+    notes: BTreeMap<String, Vec<u8>>,
     clock_ms: i64,
     deadline_ms: i64,
     writes: Vec<String>,
@@ -582,17 +584,17 @@ impl HostView for FakeHost {
         }
     }
 
-    fn read_part(&self, path: &Path, from: u64, limit: u64) -> Result<Option<Vec<u8>>, HostError> {
-        let state = self.call("read", path)?;
-        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        Ok(state
-            .get(path, true)
-            .map(|(_, inode)| inode.content.iter().skip(number(from)).take(number(limit)).copied().collect()))
-    }
-
     fn count_lines(&self, path: &Path, limit: u64) -> Result<Option<u64>, HostError> {
         let text = self.read(path, limit)?;
         Ok(text.map(|text| text.iter().filter(|byte| **byte == b'\n').count() as u64))
+    }
+
+    fn read_part(&self, path: &Path, from: u64, limit: usize) -> Result<Option<(FileStat, Vec<u8>)>, HostError> {
+        let Some(stat) = self.stat(path, true)? else { return Ok(None) };
+        let state = self.call("read", path)?;
+        let content = state.get(path, true).map(|(_, inode)| inode.content.as_slice()).unwrap_or_default();
+        let from = usize::try_from(from).unwrap().min(content.len());
+        Ok(Some((stat, content[from..content.len().min(from.saturating_add(limit))].to_vec())))
     }
 
     fn digest(&self, path: &Path, digest: Digest) -> Result<Option<String>, HostError> {
@@ -767,6 +769,15 @@ impl HostView for FakeHost {
     fn time_left(&self) -> Duration {
         let state = self.state();
         Duration::from_millis(u64::try_from(state.deadline_ms - state.clock_ms).unwrap_or(0))
+    }
+
+    fn remembered(&self, name: &str) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(self.call("read the note", Path::new(name))?.notes.get(name).cloned())
+    }
+
+    fn remember(&self, name: &str, content: &[u8]) -> Result<(), HostError> {
+        self.call("keep the note", Path::new(name))?.notes.insert(name.to_owned(), content.to_vec());
+        Ok(())
     }
 
     fn file_history(&self, path: &Path) -> Result<Option<FileHistory>, HostError> {

@@ -14,6 +14,7 @@ mod inspect;
 mod inventory;
 mod launch;
 mod lint;
+mod logs;
 mod plan;
 mod play_args;
 mod resume;
@@ -94,6 +95,9 @@ enum Command {
     /// Nights that were inspected
     #[command(subcommand)]
     Inspections(inspect::Stored),
+    /// Logs of all hosts: search them, or see what happened in one order of time
+    #[command(subcommand)]
+    Logs(logs::Command),
     /// The fleet's clocks
     #[command(subcommand)]
     Time(time::Command),
@@ -215,6 +219,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Inspect(args) => inspect::run(&fleet()?, &args).await,
         Command::Inspections(command) => inspect::stored(&fleet()?, &command).await,
         Command::Config(command) => config::run(&fleet()?, &command).await,
+        Command::Logs(command) => logs::run(&fleet()?, &command).await,
         Command::Time(command) => time::run(&fleet()?, &command).await,
     }
 }

@@ -123,7 +123,8 @@ impl<'a> Scene<'a> {
     /// A part of a file; none when it is not there.
     pub(super) fn part(&self, path: impl AsRef<Path>, from: u64, limit: u64) -> Result<Option<Vec<u8>>, Gap> {
         self.go_on()?;
-        let bytes = self.host.read_part(path.as_ref(), from, limit)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let bytes = self.host.read_part(path.as_ref(), from, limit)?.map(|(_, bytes)| bytes);
         self.count(bytes.as_ref().map_or(0, Vec::len));
         Ok(bytes)
     }
