@@ -96,7 +96,8 @@ pub async fn inspect(
     let layers = Layers::new(plan.file, &CATALOGUE).map_err(InspectError::Layers)?;
     let last = store.last_inspection().await?.filter(|last| last.fleet == plan.fleet);
     let since = last.as_ref().map(|last| last.run.judged_at);
-    let request = Request { fleet: plan.fleet.clone(), since, limits: plan.limits };
+    let id = uuid::Uuid::now_v7().to_string();
+    let request = Request { fleet: plan.fleet.clone(), id, since, limits: plan.limits };
     let gathered = gather(plan.agents, &targets, &request, progress).await;
     let restart = restart::matrix(&gathered);
     let readings = gathered.readings;

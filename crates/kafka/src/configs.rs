@@ -322,9 +322,9 @@ mod tests {
         let threads = RunningValue { file: Some("8".to_owned()), ..RunningValue::default() };
         assert_eq!(running["num.io.threads"], threads);
         let effective = effective_config(&access, soon()).await.unwrap();
-        let of = |value: &str, source| EffectiveValue { value: Some(value.to_owned()), source };
-        assert_eq!(effective["log.cleaner.threads"], of("4", ConfigSource::Broker));
-        assert_eq!(effective["num.io.threads"], of("8", ConfigSource::Static));
+        let effect = |value: &str, source| EffectiveValue { value: Some(value.to_owned()), source };
+        assert_eq!(effective["log.cleaner.threads"], effect("4", ConfigSource::Broker));
+        assert_eq!(effective["num.io.threads"], effect("8", ConfigSource::Static));
         let changes = BTreeMap::from([("log.cleaner.threads".to_owned(), None)]);
         alter_configs(&access, &of, &changes, soon()).await.unwrap();
         let asked: Vec<i16> = broker.asked().iter().map(|asked| asked.api).filter(|api| *api != 18).collect();

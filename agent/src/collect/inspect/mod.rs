@@ -5,7 +5,7 @@
 //! fails or panics costs its own keys and no others. Reading is bounded in time, bytes and processor time by [`Scene`];
 //! what has to be looked at over a while shares one window ([`window`]), in which the other collectors run.
 //! The readings of a whole cluster are made by one of its members, in [`mod@cluster`].
-//! Not here: any judgement (`kfleet-inspect`), and log signatures.
+//! Not here: any judgement (`kfleet-inspect`), and how logs are read (`collect::logs`).
 
 mod clock;
 mod cluster;
@@ -17,6 +17,7 @@ mod jvm;
 mod kafka;
 mod log_dirs;
 mod log_files;
+mod log_signatures;
 mod network;
 mod oom;
 mod params;
@@ -137,6 +138,9 @@ static COLLECTORS: &[Collector] = &[
     collector("certificates", tls::KEYS, tls::read).within(FLEET),
     collector("files", files::KEYS, files::read),
     collector("log files", log_files::KEYS, log_files::read).unless(no_service),
+    collector("log signatures", log_signatures::KEYS, log_signatures::read)
+        .unless(no_service)
+        .within(log_signatures::LIMIT),
     collector("names", reach::NAME_KEYS, reach::names).within(FLEET),
     collector("connections", reach::CONNECT_KEYS, reach::connects).within(FLEET),
     collector("advertised", reach::ADVERTISED_KEYS, reach::advertised).unless(kafka::absent).within(FLEET),
