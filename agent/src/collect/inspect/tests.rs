@@ -17,7 +17,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("log.hits", "of the log signatures"),
     ("log.severity", "of the log signatures"),
     ("log.volatile", "of the log signatures"),
-    ("log.sources", "of the log signatures"),
 ];
 
 /// A host with a broker of a KRaft cluster and a ZooKeeper server, as far as files tell of one.
@@ -195,7 +194,8 @@ fn a_full_host_is_read_as_it_is() {
         let found = &of(&readings, key, part).outcome;
         match (found, &wanted) {
             (Outcome::Read(Datum::Float(found)), Outcome::Read(Datum::Float(wanted))) => {
-                assert!((found - wanted).abs() < 1e-6, "{key} {part}: {found}");
+                // The fake clock moves a little while logs are read.
+                assert!((found - wanted).abs() <= wanted.abs() * 1e-3, "{key} {part}: {found}");
             }
             _ => assert_eq!(found, &wanted, "{key} {part}"),
         }
