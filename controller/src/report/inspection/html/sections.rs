@@ -6,7 +6,7 @@ use crate::report::human_ms;
 use crate::report::inspection::shape::{self, Deadline, Due, Place};
 use crate::report::inspection::texts::{self, Text};
 use crate::report::inspection::words::{Moment, clipped, first, utc, visible};
-use crate::report::inspection::{ClusterRestart, Language, Options, Pages, Restartable};
+use crate::report::inspection::{ClusterRestart, Language, Member, Options, Pages, Restartable};
 use kfleet_inspect::finding::{Coverage, WaiverNotice};
 use kfleet_inspect::{Bilingual, CATALOGUE, Cost, Inspection, Quantity, State, Unit};
 use serde::Serialize;
@@ -379,7 +379,7 @@ struct MemberView {
 
 #[derive(Debug, Serialize)]
 struct ReasonView {
-    host: String,
+    hosts: Vec<String>,
     restart: AnswerView,
 }
 
@@ -414,14 +414,21 @@ fn restart(pages: &Pages<'_>) -> Vec<ClusterView> {
                 restart: answer(&member.restart),
             })
             .collect(),
-        reasons: cluster
-            .members
-            .iter()
-            .filter(|member| member.restart != Restartable::Yes)
-            .map(|member| ReasonView { host: member.host.to_string(), restart: answer(&member.restart) })
-            .collect(),
+        reasons: reasons(&cluster.members),
     };
     pages.restart.clusters.iter().map(cluster).collect()
+}
+
+/// Why members can not be restarted; those with the same answer stand together.
+fn reasons(members: &[Member]) -> Vec<ReasonView> {
+    let mut all: Vec<(&Restartable, Vec<String>)> = Vec::new();
+    for member in members.iter().filter(|member| member.restart != Restartable::Yes) {
+        match all.iter_mut().find(|(answer, _)| **answer == member.restart) {
+            Some((_, hosts)) => hosts.push(member.host.to_string()),
+            None => all.push((&member.restart, vec![member.host.to_string()])),
+        }
+    }
+    all.into_iter().map(|(restart, hosts)| ReasonView { hosts, restart: answer(restart) }).collect()
 }
 
 #[derive(Debug, Serialize)]

@@ -76,7 +76,7 @@ fn both_languages_stand_in_the_page_and_it_opens_in_the_one_that_is_wanted() {
             "<html lang=\"en\" data-lang=\"en\"",
             "<title>prod-sh: crit, inspection of 2026-01-15</title>",
         ),
-        (Language::Chinese, "<html lang=\"zh\" data-lang=\"zh\"", "<title>prod-sh:严重,2026-01-15 巡检</title>"),
+        (Language::Chinese, "<html lang=\"zh\" data-lang=\"zh\"", "<title>prod-sh：严重，2026-01-15 巡检</title>"),
     ] {
         let page = render(&sample.pages(), &Options { language, ..Options::default() }).unwrap();
         assert!(page.contains(head) && page.contains(title), "{}", &page[..400]);
