@@ -8,7 +8,7 @@ use super::supervisord::Supervisord;
 use super::systemd::Systemd;
 use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
-    HostError, HostView, OpContext, ServiceManager, Unit, UnitAction, User, process, write,
+    HostError, HostView, OpContext, ServiceManager, Unit, UnitAction, User, WROTE_TOO_MUCH, process, write,
 };
 use crate::journal::StateError;
 use crate::journal::versions::Next;
@@ -191,7 +191,7 @@ impl HostView for RealHost {
         if ended.cut {
             return Err(HostError::Command {
                 argv: argv.iter().map(|&a| a.to_owned()).collect(),
-                why: format!("wrote more than {} MiB", process::OUTPUT_CAP >> 20),
+                why: format!("{WROTE_TOO_MUCH} {} MiB", process::OUTPUT_CAP >> 20),
                 stderr: String::new(),
             });
         }
