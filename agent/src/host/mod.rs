@@ -30,6 +30,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How [`HostError::Command`] begins to say that a query gave more than is kept of its output.
+pub(crate) const WROTE_TOO_MUCH: &str = "wrote more than";
+
 /// Why the host did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {

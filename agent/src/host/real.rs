@@ -8,8 +8,8 @@ use super::supervisord::Supervisord;
 use super::systemd::Systemd;
 use super::{
     Access, Attributes, CommandEnd, CommandSpec, Content, Digest, FileKind, FileStat, FileSystem, Group, Host,
-    HostError, HostView, OpContext, Reached, Request, Resolved, ServiceManager, Unit, UnitAction, User, fetch, process,
-    reach, write,
+    HostError, HostView, OpContext, Reached, Request, Resolved, ServiceManager, Unit, UnitAction, User, WROTE_TOO_MUCH,
+    fetch, process, reach, write,
 };
 use crate::journal::StateError;
 use crate::journal::versions::Next;
@@ -216,7 +216,7 @@ impl HostView for RealHost {
         if ended.cut {
             return Err(HostError::Command {
                 argv: argv.iter().map(|&a| a.to_owned()).collect(),
-                why: format!("wrote more than {} MiB", process::OUTPUT_CAP >> 20),
+                why: format!("{WROTE_TOO_MUCH} {} MiB", process::OUTPUT_CAP >> 20),
                 stderr: String::new(),
             });
         }

@@ -21,7 +21,7 @@ fn text(bytes: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes + 400);
     let mut line = 0_usize;
     while out.len() < bytes {
-        let message = if line % 100 == 0 { KNOWN } else { ORDINARY[line % ORDINARY.len()] };
+        let message = if line.is_multiple_of(100) { KNOWN } else { ORDINARY[line % ORDINARY.len()] };
         let (minute, second) = (line / 6000 % 60, line / 100 % 60);
         out.extend_from_slice(format!("[2026-01-02 03:{minute:02}:{second:02},678] {message}\n").as_bytes());
         line += 1;

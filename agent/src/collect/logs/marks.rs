@@ -15,8 +15,8 @@ const NOTE: &str = "log-bookmarks";
 pub(super) enum Mark {
     /// In a file and those that it becomes.
     File(Bookmark),
-    /// In the journal: the cursor of the last entry.
-    Cursor(String),
+    /// In the journal: the cursor of the last entry, and when it was read, for a journal that has lost it.
+    Cursor { cursor: String, read_unix_s: i64 },
     /// In the kernel's own buffer: the boot, and the microseconds of the last message since then.
     Kernel { boot_id: String, us: i64 },
 }

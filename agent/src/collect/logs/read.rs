@@ -3,11 +3,11 @@
 use super::marks::{Mark, Marks};
 use super::places::{Log, Way};
 use super::{BYTES, CollectError, FIRST, TIME, now};
-use crate::host::{CommandEnd, HostError, HostView};
+use crate::host::{CommandEnd, HostError, HostView, WROTE_TOO_MUCH};
 use jiff::{SignedDuration, Timestamp};
 use kfleet_logs::bookmark::{Growth, Part, Plan, Start, plan};
 use kfleet_logs::header::{Stamp, parse};
-use kfleet_logs::{Bookmark, Lines, Matcher, Reader, Record, Shape};
+use kfleet_logs::{Bookmark, Lines, Matcher, Reader, Record, Shape, Source};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +16,12 @@ const PIECE: usize = 1024 * 1024;
 
 /// So many entries of a journal are asked for at most: with lines of 400 bytes they fit into what a query may give.
 const ENTRIES: usize = 20_000;
+
+/// At least so many are asked for.
+const FEWEST: usize = 20;
+
+/// A file in which none of so many records has a time is of a form that is not known.
+const STRANGE: u64 = 50;
 
 /// What takes the records.
 pub(super) type Sink<'a> = dyn FnMut(Record<'static>) + 'a;
@@ -33,7 +39,7 @@ pub(super) fn since_mark(
         Way::Files(files) => {
             let bookmark = match marks.get(&log.name) {
                 Some(Mark::File(bookmark)) => Some(bookmark),
-                Some(Mark::Cursor(_) | Mark::Kernel { .. }) | None => None,
+                Some(Mark::Cursor { .. } | Mark::Kernel { .. }) | None => None,
             };
             let unread = plan(files, bookmark, nanos(first)).within(BYTES);
             let is_first = bookmark.is_none();
@@ -85,10 +91,10 @@ pub(super) fn between(
         }
         Way::Unit(unit) => {
             let ended = journalctl(host, &["-u", unit], &since_argument(since))?;
-            Ok(entries(log, matcher, &ended.stdout, &mut within).1)
+            Ok(entries(log, matcher, &ended, &mut within).1)
         }
         Way::Kernel => match journalctl(host, &["_TRANSPORT=kernel"], &since_argument(since)) {
-            Ok(ended) => Ok(entries(log, matcher, &ended.stdout, &mut within).1),
+            Ok(ended) => Ok(entries(log, matcher, &ended, &mut within).1),
             Err(CollectError::Host(HostError::Command { why, .. })) => {
                 lines(log, matcher, &dmesg_text(host)?, &mut within);
                 Ok(vec![format!("journalctl {why}: read with dmesg, from this boot on")])
@@ -119,8 +125,14 @@ fn parts(host: &dyn HostView, log: &Log, matcher: &Matcher<'static>, plan: &Plan
     let until = host.uptime() + TIME;
     let mut end = End { mark: None, told: Vec::new(), failed: None };
     let mut reader = Reader::new(matcher, log.clock.clone(), log.shape);
+    let (mut records, mut timed) = (0_u64, false);
+    let mut counted = |record: Record<'static>| {
+        records += 1;
+        timed |= record.at.is_some();
+        sink(record);
+    };
     for part in &plan.parts {
-        let (read_to, stop) = one(host, part, until, &mut reader, sink);
+        let (read_to, stop) = one(host, part, until, &mut reader, &mut counted);
         if read_to > part.start.offset() || matches!(stop, Stop::End) {
             end.mark = Some(Bookmark::of(&part.file, read_to));
         }
@@ -136,7 +148,11 @@ fn parts(host: &dyn HostView, log: &Log, matcher: &Matcher<'static>, plan: &Plan
             }
         }
     }
-    reader.finish().into_iter().for_each(sink);
+    reader.finish().into_iter().for_each(&mut counted);
+    if end.failed.is_none() && log.source != Source::Output && records >= STRANGE && !timed {
+        let why = "none of its lines has a form that is known, so nothing can be said of it".to_owned();
+        end.failed = Some(CollectError::Invalid(why));
+    }
     end
 }
 
@@ -215,25 +231,26 @@ fn journal(
     sink: &mut Sink<'_>,
 ) -> Result<Vec<String>, CollectError> {
     let mut told = Vec::new();
-    let from_start = since_argument(first);
     let ended = match marks.get(&log.name) {
-        Some(Mark::Cursor(cursor)) => match journalctl(host, filter, &format!("--after-cursor={cursor}")) {
-            Ok(ended) => ended,
-            Err(error) => {
-                told.push(format!("its last place is lost ({error}): the last {} h were read", FIRST.as_secs() / 3600));
-                journalctl(host, filter, &from_start)?
+        Some(Mark::Cursor { cursor, read_unix_s }) => {
+            match journalctl(host, filter, &format!("--after-cursor={cursor}")) {
+                Ok(ended) => ended,
+                Err(error) => {
+                    told.push(format!(
+                        "its last place is lost ({error}): it is read from the time of the last reading on"
+                    ));
+                    journalctl(host, filter, &format!("--since=@{read_unix_s}"))?
+                }
             }
-        },
+        }
         Some(Mark::File(_) | Mark::Kernel { .. }) | None => {
             told.push("no bookmark: only what is new enough was read".to_owned());
-            journalctl(host, filter, &from_start)?
+            journalctl(host, filter, &since_argument(first))?
         }
     };
-    let (cursor, more) = entries(log, matcher, &ended.stdout, sink);
+    let (cursor, more) = entries(log, matcher, &ended, sink);
     if let Some(cursor) = cursor {
-        marks.set(&log.name, Mark::Cursor(cursor));
-    } else if let Some(mark) = marks.get(&log.name).cloned() {
-        marks.set(&log.name, mark);
+        marks.set(&log.name, Mark::Cursor { cursor, read_unix_s: now(host).as_second() });
     }
     told.extend(more);
     Ok(told)
@@ -243,37 +260,49 @@ fn since_argument(since: Timestamp) -> String {
     format!("--since=@{}", since.as_second())
 }
 
-/// Asks the journal. systemd before 234 does not know microseconds in this form.
-fn journalctl(host: &dyn HostView, filter: &[&str], from: &str) -> Result<CommandEnd, CollectError> {
-    let entries = ENTRIES.to_string();
-    let ask = |form: &str| {
-        let mut argv = vec!["journalctl", "--no-pager", "-q", "-o", form, "-n", &entries, "--show-cursor", from];
+/// What a journal said, and how many entries it was asked for.
+struct Said {
+    text: Vec<u8>,
+    entries: usize,
+}
+
+/// Asks the journal for its newest entries; where they are too long for the answer, for fewer.
+fn journalctl(host: &dyn HostView, filter: &[&str], from: &str) -> Result<Said, CollectError> {
+    let (mut entries, mut form) = (ENTRIES, "short-iso-precise");
+    loop {
+        let count = entries.to_string();
+        let mut argv = vec!["journalctl", "--no-pager", "-q", "-o", form, "-n", &count, "--show-cursor", from];
         argv.extend(filter);
-        let ended = host.query(&argv)?;
-        if ended.rc == 0 {
-            return Ok(ended);
+        match host.query(&argv) {
+            Ok(ended) if ended.rc == 0 => return Ok(Said { text: ended.stdout, entries }),
+            // systemd before 234 does not know microseconds in this form.
+            Ok(ended) if form != "short-iso" && String::from_utf8_lossy(&ended.stderr).contains("output") => {
+                form = "short-iso";
+            }
+            Ok(ended) => return Err(bad_end(&argv, &ended).into()),
+            Err(HostError::Command { why, .. }) if why.starts_with(WROTE_TOO_MUCH) && entries > FEWEST => entries /= 10,
+            Err(error) => return Err(error.into()),
         }
-        Err(HostError::Command {
-            argv: argv.iter().map(|&word| word.to_owned()).collect(),
-            why: format!("exited with status {}", ended.rc),
-            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
-        })
-    };
-    match ask("short-iso-precise") {
-        Err(HostError::Command { stderr, .. }) if stderr.contains("output") => Ok(ask("short-iso")?),
-        outcome => Ok(outcome?),
+    }
+}
+
+fn bad_end(argv: &[&str], ended: &CommandEnd) -> HostError {
+    HostError::Command {
+        argv: argv.iter().map(|&word| word.to_owned()).collect(),
+        why: format!("exited with status {}", ended.rc),
+        stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
     }
 }
 
 /// Reads entries; gives the cursor behind them, and what is to be told.
-fn entries(log: &Log, matcher: &Matcher<'static>, text: &[u8], sink: &mut Sink<'_>) -> (Option<String>, Vec<String>) {
-    let text = String::from_utf8_lossy(text);
+fn entries(log: &Log, matcher: &Matcher<'static>, said: &Said, sink: &mut Sink<'_>) -> (Option<String>, Vec<String>) {
+    let text = String::from_utf8_lossy(&said.text);
     let (body, cursor) = match text.rsplit_once("-- cursor: ") {
         Some((body, cursor)) => (body, Some(cursor.trim().to_owned())),
         None => (&*text, None),
     };
     let count = lines(log, matcher, body.as_bytes(), sink);
-    let cut = (count >= ENTRIES).then(|| format!("only the newest {ENTRIES} entries were read"));
+    let cut = (count >= said.entries).then(|| format!("only the newest {} entries were read", said.entries));
     (cursor, cut.into_iter().collect())
 }
 
@@ -295,11 +324,7 @@ fn dmesg_text(host: &dyn HostView) -> Result<Vec<u8>, CollectError> {
     if ended.rc == 0 {
         return Ok(ended.stdout);
     }
-    Err(CollectError::Host(HostError::Command {
-        argv: vec!["dmesg".to_owned()],
-        why: format!("exited with status {}", ended.rc),
-        stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
-    }))
+    Err(bad_end(&["dmesg"], &ended).into())
 }
 
 /// The kernel's own buffer, where there is no journal: it has this boot alone, and its oldest messages may be gone.
@@ -315,7 +340,7 @@ fn dmesg(
     let boot_id = String::from_utf8_lossy(&boot_id).trim().to_owned();
     let read = match marks.get(&log.name) {
         Some(Mark::Kernel { boot_id: known, us }) if *known == boot_id => *us,
-        Some(Mark::Kernel { .. } | Mark::Cursor(_) | Mark::File(_)) | None => -1,
+        Some(Mark::Kernel { .. } | Mark::Cursor { .. } | Mark::File(_)) | None => -1,
     };
     let text = dmesg_text(host)?;
     let micros = |line: &str| match parse(line, Shape::Kernel).map(|header| header.stamp) {

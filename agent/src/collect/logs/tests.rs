@@ -165,6 +165,34 @@ fn a_log_that_can_not_be_read_is_told_and_the_others_are_read() {
 }
 
 #[test]
+fn a_log_of_a_form_that_is_not_known_is_never_clean() {
+    let found = read(&host(&"02.01.26 03h04 Failed to acquire lock on file .lock in /d\n".repeat(60)), "1");
+    let told = &sources(&found)["kafka"];
+    assert!(told.starts_with("/var/log/kafka/server.log: none of its lines has a form"), "{told}");
+}
+
+#[test]
+fn a_journal_that_lost_its_place_is_read_from_the_last_reading_on() {
+    let mut spec = base();
+    let rest = spec["commands"].as_array_mut().unwrap().split_off(2);
+    spec["commands"].as_array_mut().unwrap().truncate(1);
+    spec["commands"].as_array_mut().unwrap().extend(rest);
+    let lost = json!({"run": "journalctl * --after-cursor=s=1 -u kafka.service", "rc": 1, "stderr": "Failed to seek to cursor"});
+    let again = json!({"run": "journalctl * --since=@1700000000 -u kafka.service", "stdout": "2023-11-14T22:30:00.000000+0000 k1 java[4711]: java.lang.OutOfMemoryError: Java heap space\n-- cursor: s=9\n"});
+    spec["commands"].as_array_mut().unwrap().extend([lost]);
+    // The first one that fits is taken.
+    spec["commands"].as_array_mut().unwrap().insert(0, again);
+    let host = FakeHost::new(&serde_json::from_value::<Spec>(spec).unwrap());
+    assert!(
+        hits(&read(&host, "1")).contains(&"K-POLL-FAIL 1 crit".to_owned()),
+        "a journal without files is read whole"
+    );
+    let found = read(&host, "2");
+    assert_eq!(hits(&found), ["J-OOM-HEAP 1 crit"]);
+    assert!(found[0].evidence.iter().any(|line| line.contains("its last place is lost")), "{:?}", found[0].evidence);
+}
+
+#[test]
 fn lost_bookmarks_are_told_and_the_last_day_is_read() {
     let host = host(&at(1, "ERROR Failed to acquire lock on file .lock in /d"));
     read(&host, "1");
