@@ -3,8 +3,8 @@
 //! Flow: [`settings`] reads `notify.yml`; [`plan`] decides, as a pure function of the inspection, the routes and what every
 //! channel was told before, which [`message`]s there are; a [`channel`] renders one into a request within its peer's limits,
 //! signs it and judges the answer, as a pure function too (one file for each kind: [`dingtalk`], [`wecom`], [`feishu`],
-//! [`slack`], [`email`], [`pagerduty`], [`alertmanager`], [`webhook`]).
-//! Not here: where records of [`plan::Sent`] are kept, and when an inspection runs.
+//! [`slack`], [`email`], [`pagerduty`], [`alertmanager`], [`webhook`]); [`send`] has the effects.
+//! Not here: where records of [`plan::Sent`] and [`send::Delivery`] are kept, and when an inspection runs.
 
 pub mod alertmanager;
 mod alerts;
@@ -13,6 +13,7 @@ pub mod dingtalk;
 pub mod email;
 pub mod feishu;
 pub mod fields;
+mod http;
 mod items;
 mod markup;
 pub mod message;
@@ -20,13 +21,17 @@ pub mod pagerduty;
 pub mod plan;
 pub mod routing;
 pub mod secret;
+pub mod send;
 pub mod settings;
 mod sign;
 pub mod slack;
+mod smtp;
 pub mod webhook;
 pub mod wecom;
 pub mod words;
 
+#[cfg(test)]
+pub(crate) mod peer;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
@@ -37,4 +42,5 @@ pub use message::{DedupKey, Language, Mark, Message};
 pub use plan::{Clusters, Notice, Plan, Sent, Told, plan};
 pub use routing::Routing;
 pub use secret::Secret;
+pub use send::{Delivery, Outcome, Retry, deliver, deliver_all};
 pub use settings::{Loaded, Notify, load};
