@@ -2,7 +2,7 @@
 //!
 //! Place in the house: the command line and everything behind it. Rooms: [`cli`] one file per subcommand, [`inventory`]
 //! hosts and variables, [`execute`] runs a plan and talks to agents, [`rolling`] drives the pure rules against live
-//! clusters, [`report`] writes for people, [`history`] keeps runs.
+//! clusters, [`report`] writes for people, [`history`] keeps runs, [`notify`] tells people of inspections.
 
 pub mod cli;
 pub mod execute;
@@ -10,5 +10,6 @@ pub mod fleet;
 pub mod history;
 pub mod inspect;
 pub mod inventory;
+pub mod notify;
 pub mod report;
 pub mod rolling;

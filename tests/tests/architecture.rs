@@ -97,6 +97,8 @@ const DOORS: &[(&str, &str, &[&str])] = &[
     ("AgentClient", "controller/src", &["controller/src/execute/link.rs"]),
     ("std::io::stdout", "controller/src", &["controller/src/report/"]),
     ("saphyr", "", &["crates/playbook/src/yaml/"]),
+    ("ureq::", "controller/src", &["controller/src/notify/http.rs"]),
+    ("lettre", "controller/src", &["controller/src/notify/"]),
 ];
 
 fn root() -> std::path::PathBuf {

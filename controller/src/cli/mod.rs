@@ -15,6 +15,7 @@ mod inventory;
 mod launch;
 mod lint;
 mod logs;
+mod notify;
 mod plan;
 mod play_args;
 mod resume;
@@ -101,6 +102,9 @@ enum Command {
     /// The fleet's clocks
     #[command(subcommand)]
     Time(time::Command),
+    /// Channels that inspections are told through: list, test
+    #[command(subcommand)]
+    Notify(notify::Command),
 }
 
 /// Why a command ended without doing its work.
@@ -221,6 +225,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Config(command) => config::run(&fleet()?, &command).await,
         Command::Logs(command) => logs::run(&fleet()?, &command).await,
         Command::Time(command) => time::run(&fleet()?, &command).await,
+        Command::Notify(command) => notify::run(&fleet()?, &command).await,
     }
 }
 
@@ -242,6 +247,13 @@ fn tell(error: &CliError) -> Exit {
 
 fn telemetry() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("KFLEET_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    let mut filter = EnvFilter::try_from_env("KFLEET_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    // The HTTP client writes whole requests into its own log, and those of notices hold tokens.
+    for quiet in ["ureq=warn", "ureq_proto=warn"] {
+        filter = match quiet.parse() {
+            Ok(directive) => filter.add_directive(directive),
+            Err(_) => filter,
+        };
+    }
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
 }

@@ -109,7 +109,6 @@ pub(super) struct Changed<'a> {
     /// How it stands now, or stood when it is no more.
     pub(super) state: State,
     pub(super) change: Change,
-    pub(super) check: &'a CheckId,
     pub(super) title: &'a Bilingual,
     pub(super) objects: Vec<&'a Object>,
 }
@@ -122,7 +121,7 @@ pub(super) fn changed(inspection: &Inspection) -> Vec<Changed<'_>> {
     for (change, state, check, title, object) in now.chain(gone) {
         let Some(order) = worry(change) else { continue };
         let entry = all.entry((order, Reverse(state), check));
-        entry.or_insert_with(|| Changed { state, change, check, title, objects: Vec::new() }).objects.push(object);
+        entry.or_insert_with(|| Changed { state, change, title, objects: Vec::new() }).objects.push(object);
     }
     all.into_values().collect()
 }
