@@ -2,7 +2,7 @@
 //!
 //! Place in the house: the command line and everything behind it. Rooms: [`cli`] one file per subcommand, [`inventory`]
 //! hosts and variables, [`execute`] runs a plan and talks to agents, [`rolling`] drives the pure rules against live
-//! clusters, [`report`] writes for people, [`history`] keeps runs.
+//! clusters, [`report`] writes for people, [`history`] keeps runs, [`schedule`] runs inspections at their times.
 
 pub mod cli;
 pub mod execute;
@@ -12,3 +12,4 @@ pub mod inspect;
 pub mod inventory;
 pub mod report;
 pub mod rolling;
+pub mod schedule;
