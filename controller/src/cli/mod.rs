@@ -19,6 +19,8 @@ mod resume;
 mod roll;
 mod run;
 mod runs;
+mod schedule;
+mod serve;
 mod status;
 mod time;
 mod tune;
@@ -86,6 +88,11 @@ enum Command {
     /// The fleet's clocks
     #[command(subcommand)]
     Time(time::Command),
+    /// Run the schedules of schedule.yml until stopped
+    Serve(serve::Args),
+    /// Schedules: when they are due, how their last runs ended, running one now
+    #[command(subcommand)]
+    Schedule(schedule::Command),
 }
 
 /// Why a command ended without doing its work.
@@ -165,7 +172,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { Exit::Input.code() } else { 0 });
         }
     };
-    telemetry();
+    telemetry(&cli.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -203,6 +210,8 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Status(args) => status::run(&fleet()?, &args).await,
         Command::Config(command) => config::run(&fleet()?, &command).await,
         Command::Time(command) => time::run(&fleet()?, &command).await,
+        Command::Serve(args) => serve::run(&fleet()?, &args).await,
+        Command::Schedule(command) => schedule::run(&fleet()?, &command).await,
     }
 }
 
@@ -222,8 +231,13 @@ fn tell(error: &CliError) -> Exit {
     }
 }
 
-fn telemetry() {
+fn telemetry(command: &Command) {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("KFLEET_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
+    // The server has nobody to write to but its log. Its dependencies tell of trouble only.
+    let server = matches!(command, Command::Serve(_));
+    let default = if server { "warn,kfleet=info" } else { "error" };
+    let filter = EnvFilter::try_from_env("KFLEET_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    // The journal shows colours as their control characters.
+    if server { log.with_ansi(false).init() } else { log.init() }
 }
