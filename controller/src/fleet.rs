@@ -1,7 +1,8 @@
 //! The fleet directory: where a fleet's CA, inventory, settings and run history live.
 //!
 //! Layout: `kfleet.toml` (settings), `inventory/` (hosts, group_vars, host_vars), `pki/` (see docs/identity.md),
-//! `state/kfleet.db` (runs and history), `playbooks/` (the operator's own).
+//! `state/kfleet.db` (runs and history), `playbooks/` (the operator's own), `inspection.yml` and `schedule.yml` (see
+//! docs/inspection-checks.md and docs/schedules.md).
 
 use kfleet_playbook::Diagnostics;
 use kfleet_playbook::files::MemoryFiles;

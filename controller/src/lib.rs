@@ -2,7 +2,8 @@
 //!
 //! Place in the house: the command line and everything behind it. Rooms: [`cli`] one file per subcommand, [`inventory`]
 //! hosts and variables, [`execute`] runs a plan and talks to agents, [`rolling`] drives the pure rules against live
-//! clusters, [`report`] writes for people, [`history`] keeps runs, [`notify`] tells people of inspections.
+//! clusters, [`inspect`] reads the fleet and has it judged, [`schedule`] says when, [`notify`] tells people of it, [`report`]
+//! writes for people, [`history`] keeps runs and nights.
 
 pub mod cli;
 pub mod execute;
@@ -13,3 +14,4 @@ pub mod inventory;
 pub mod notify;
 pub mod report;
 pub mod rolling;
+pub mod schedule;

@@ -22,6 +22,8 @@ mod resume;
 mod roll;
 mod run;
 mod runs;
+mod schedule;
+mod serve;
 mod status;
 mod time;
 mod tune;
@@ -105,6 +107,11 @@ enum Command {
     /// Channels that inspections are told through: list, test
     #[command(subcommand)]
     Notify(notify::Command),
+    /// Run the schedules of schedule.yml until stopped
+    Serve(serve::Args),
+    /// Schedules: when they are due, how their last runs ended, running one now
+    #[command(subcommand)]
+    Schedule(schedule::Command),
 }
 
 /// Why a command ended without doing its work.
@@ -184,7 +191,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { Exit::Input.code() } else { 0 });
         }
     };
-    telemetry();
+    telemetry(&cli.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -226,6 +233,8 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Logs(command) => logs::run(&fleet()?, &command).await,
         Command::Time(command) => time::run(&fleet()?, &command).await,
         Command::Notify(command) => notify::run(&fleet()?, &command).await,
+        Command::Serve(args) => serve::run(&fleet()?, &args).await,
+        Command::Schedule(command) => schedule::run(&fleet()?, &command).await,
     }
 }
 
@@ -245,9 +254,12 @@ fn tell(error: &CliError) -> Exit {
     }
 }
 
-fn telemetry() {
+fn telemetry(command: &Command) {
     use tracing_subscriber::EnvFilter;
-    let mut filter = EnvFilter::try_from_env("KFLEET_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    // The server has nobody to write to but its log. Its dependencies tell of trouble only.
+    let server = matches!(command, Command::Serve(_));
+    let default = if server { "warn,kfleet=info" } else { "error" };
+    let mut filter = EnvFilter::try_from_env("KFLEET_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     // The HTTP client writes whole requests into its own log, and those of notices hold tokens.
     for quiet in ["ureq=warn", "ureq_proto=warn"] {
         filter = match quiet.parse() {
@@ -255,5 +267,7 @@ fn telemetry() {
             Err(_) => filter,
         };
     }
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    // The journal shows colours as their control characters.
+    if server { log.with_ansi(false).init() } else { log.init() }
 }

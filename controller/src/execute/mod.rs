@@ -35,4 +35,5 @@ pub use hosts::{RunHost, Standing};
 pub use link::{Dial, Follow, Link, LinkError};
 pub use play::{Hosts, PlayRun, Stop};
 pub use run::{Options, Run, RunError, RunInput};
+pub(crate) use session::Interrupts;
 pub use session::{Ended, Outcome, Session};

@@ -12,7 +12,13 @@ pub fn this() -> (u32, u64) {
 /// The run is being run by a process of this machine.
 #[must_use]
 pub fn lives(run: &RunRecord) -> bool {
-    run.ended.is_none() && started(run.pid) == Some(run.pid_started)
+    run.ended.is_none() && is(run.pid, run.pid_started)
+}
+
+/// The process of this id that began then still lives.
+#[must_use]
+pub fn is(pid: u32, pid_started: u64) -> bool {
+    started(pid) == Some(pid_started)
 }
 
 /// Field 22 of /proc/PID/stat; the name in field 2 may hold blanks and parentheses, so it is counted from the last `)`.

@@ -144,12 +144,12 @@ fn sum(run: &Run) -> HostCounts {
 
 /// Ctrl-C and `SIGTERM`. One listener for the whole session: one that is made anew for each wait misses a signal that
 /// comes while the one before is being answered.
-struct Interrupts {
+pub(crate) struct Interrupts {
     listeners: Option<(Signal, Signal)>,
 }
 
 impl Interrupts {
-    fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         let listeners = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
         Self { listeners: listeners.ok() }
     }
@@ -158,7 +158,7 @@ impl Interrupts {
     ///
     /// # Cancellation
     /// Safe: both only wait for a signal, and one that is not read stays pending.
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         let received = match &mut self.listeners {
             Some((interrupt, terminate)) => tokio::select! {
                 received = interrupt.recv() => received,

@@ -7,7 +7,9 @@
 //! are acted on.
 
 mod nights;
+mod schedules;
 mod store;
 
 pub use nights::{InspectionRecord, NIGHTS};
+pub use schedules::{Cause, ScheduleEnd, ScheduleRun, Settled, SettledHow};
 pub use store::{OpRecord, RunRecord, Store, StoreError};

@@ -19,7 +19,7 @@ use std::io::{Read, Write};
 pub const NIGHTS: i64 = 400;
 
 /// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
 
 /// An inspection of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -183,7 +183,7 @@ impl Store {
     }
 }
 
-fn moment(unix_ms: i64) -> Timestamp {
+pub(super) fn moment(unix_ms: i64) -> Timestamp {
     Timestamp::from_millisecond(unix_ms).unwrap_or_default()
 }
 

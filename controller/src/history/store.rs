@@ -90,6 +90,13 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (series, day)) STRICT, WITHOUT ROWID;
     CREATE INDEX nights_day ON nights (day);
 ",
+    "
+    CREATE TABLE schedules (name TEXT PRIMARY KEY, rule TEXT NOT NULL, settled INTEGER NOT NULL) STRICT;
+    CREATE TABLE schedule_runs (name TEXT NOT NULL, cause TEXT NOT NULL, occurrence INTEGER NOT NULL, started INTEGER,
+        ended INTEGER, outcome TEXT, detail TEXT NOT NULL, pid INTEGER NOT NULL, pid_started INTEGER NOT NULL,
+        PRIMARY KEY (name, cause, occurrence)) STRICT, WITHOUT ROWID;
+    CREATE INDEX schedule_runs_open ON schedule_runs (name) WHERE outcome IS NULL;
+",
 ];
 
 /// A run as it is stored.
