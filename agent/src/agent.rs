@@ -8,6 +8,7 @@ use crate::host::ServiceManager;
 use crate::journal::cache::Cache;
 use crate::journal::error::{StateError, chain};
 use crate::journal::files::{self, Durable};
+use crate::journal::notes::Notes;
 use crate::journal::spool::Retention;
 use crate::journal::versions::Versions;
 use crate::journal::{Journal, JournalLimits, record};
@@ -47,10 +48,11 @@ pub async fn serve(config: Config) -> Result<(), AgentError> {
     let boot_id = boot_id()?;
     let cache = Arc::new(Cache::open(&config.state_dir, config.limits.cache_bytes)?);
     let versions = Arc::new(Versions::open(&config.state_dir)?);
+    let notes = Arc::new(Notes::open(&config.state_dir)?);
     let limits = JournalLimits { min_free_bytes: config.limits.min_free_bytes, ..JournalLimits::default() };
     let journal = Arc::new(Journal::open(&config.state_dir, limits, &boot_id)?);
     let settings = command_settings(&config);
-    let ops = Ops::new(journal, cache.clone(), versions, settings, config.guard.clone(), boot_id.clone());
+    let ops = Ops::new(journal, cache.clone(), versions, notes, settings, config.guard.clone(), boot_id.clone());
     let about = About {
         incarnation: uuid::Uuid::now_v7().to_string(),
         boot_id,

@@ -34,6 +34,7 @@ use crate::guard::{self, By, GuardError, Permit};
 use crate::host::{HostError, HostView};
 use crate::journal::cache::Cache;
 use crate::journal::error::{StateError, chain};
+use crate::journal::notes::Notes;
 use crate::journal::spool::SpoolDir;
 use crate::journal::versions::Versions;
 use crate::journal::{EndKind, Finished, Journal, Known, files, record, spool};
@@ -101,6 +102,7 @@ struct Core {
     journal: Arc<Journal>,
     cache: Arc<Cache>,
     versions: Arc<Versions>,
+    notes: Arc<Notes>,
     settings: Arc<CommandSettings>,
     guard: Guard,
     boot_id: String,
@@ -123,6 +125,7 @@ impl Ops {
         journal: Arc<Journal>,
         cache: Arc<Cache>,
         versions: Arc<Versions>,
+        notes: Arc<Notes>,
         settings: CommandSettings,
         guard: Guard,
         boot_id: String,
@@ -131,6 +134,7 @@ impl Ops {
             journal,
             cache,
             versions,
+            notes,
             settings: Arc::new(settings),
             guard,
             boot_id,
@@ -294,7 +298,8 @@ impl Ops {
 
     fn context(&self, entry: &Arc<Entry>, op: &Op) -> Context {
         let core = &self.0;
-        Context::new(entry.clone(), op, core.settings.clone(), core.cache.clone(), core.versions.clone())
+        let (settings, cache) = (core.settings.clone(), core.cache.clone());
+        Context::new(entry.clone(), op, settings, cache, core.versions.clone(), core.notes.clone())
     }
 
     /// The host's own guard rails, before the first side effect.

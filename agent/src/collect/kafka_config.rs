@@ -44,20 +44,21 @@ pub(super) struct KafkaConfig {
     pub(super) path: String,
     pub(super) node: Option<BrokerId>,
     pub(super) log_dirs: Vec<String>,
-    listeners: Vec<Listener>,
+    pub(super) listeners: Vec<Listener>,
     /// The listener on which brokers call each other, where the file names one.
     inter_broker: Option<String>,
-    all: BTreeMap<String, String>,
+    /// Every key of the file.
+    pub(super) all: BTreeMap<String, String>,
 }
 
 /// One listener of a broker.
 #[derive(Debug, PartialEq, Eq)]
-struct Listener {
-    name: String,
-    protocol: String,
-    address: Address,
+pub(super) struct Listener {
+    pub(super) name: String,
+    pub(super) protocol: String,
+    pub(super) address: Address,
     /// The name that clients are told, which is the one that a certificate has.
-    advertised: Option<String>,
+    pub(super) advertised: Option<String>,
     /// Only controllers talk on it.
     controller: bool,
 }
@@ -115,6 +116,14 @@ impl KafkaConfig {
         kafka_client::access(host, &settings, &protocol, listener.reached(), node)
     }
 
+    /// A way in to one listener that goes no further than what is answered before authentication.
+    pub(super) fn greeting(&self, host: &dyn HostView, listener: &Listener) -> Result<KafkaAccess, CollectError> {
+        let prefix = format!("listener.name.{}.", listener.name.to_lowercase());
+        let settings = Settings { path: &self.path, all: &self.all, prefix };
+        let protocol = if listener.is_tls() { "SSL" } else { "PLAINTEXT" };
+        kafka_client::access(host, &settings, protocol, listener.reached(), BrokerId(-1))
+    }
+
     /// The listener to ask: the one of the given name; else the first one of the given protocol; else the first one that
     /// needs no certificate or password, that of the brokers among themselves, or the first of all.
     fn listener(&self, name: Option<&str>, protocol: Option<&str>) -> Result<&Listener, CollectError> {
@@ -151,10 +160,15 @@ impl KafkaConfig {
 }
 
 impl Listener {
+    /// Whether it speaks TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.protocol.ends_with("SSL")
+    }
+
     /// Where it is asked. A certificate has the advertised name, so TLS calls the listener by that; it leads to this host.
     fn reached(&self) -> Address {
         match &self.advertised {
-            Some(host) if self.protocol.ends_with("SSL") => Address::new(host.clone(), self.address.port),
+            Some(host) if self.is_tls() => Address::new(host.clone(), self.address.port),
             Some(_) | None => self.address.clone(),
         }
     }

@@ -11,6 +11,7 @@ mod file_versions;
 pub mod inspect;
 mod kafka_client;
 mod kafka_config;
+pub mod logs;
 mod node;
 mod standing;
 mod zookeeper_config;

@@ -37,10 +37,20 @@ const ZOOKEEPER: [&str; 2] =
 /// A command line with a long class path.
 const COMMAND_LINE: u64 = 1024 * 1024;
 
+/// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Kafka,
     ZooKeeper,
+}
+
+/// The Java process of a node.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) kind: Kind,
+    pub(super) pid: u32,
+    /// The words of its command line.
+    pub(super) words: Vec<String>,
 }
 
 /// A node's process: what it is and the configuration file that it was started with, where its command line says so.
@@ -124,16 +134,32 @@ impl Process {
     }
 }
 
-/// Looks at the main process of a unit, and at the others of it: a start script may have stayed as their parent.
 fn process(host: &dyn HostView, unit: &Unit) -> Result<Option<Process>, HostError> {
+    Ok(found(host, unit)?.map(|(process, _, _)| process))
+}
+
+/// The Java process of a unit's node; none when it runs none.
+///
+/// # Errors
+/// When the host can not be read.
+pub(super) fn running(host: &dyn HostView, unit: &Unit) -> Result<Option<Running>, HostError> {
+    Ok(found(host, unit)?.map(|(Process { kind, .. }, pid, command_line)| {
+        let words = String::from_utf8_lossy(&command_line).split('\0').map(str::to_owned).collect();
+        Running { kind, pid, words }
+    }))
+}
+
+/// Looks at the main process of a unit, and at the others of it: a start script may have stayed as their parent.
+fn found(host: &dyn HostView, unit: &Unit) -> Result<Option<(Process, u32, Vec<u8>)>, HostError> {
     let group = format!("/sys/fs/cgroup/system.slice/{}/cgroup.procs", unit.name);
     let group = host.read(Path::new(&group), COMMAND_LINE)?.unwrap_or_default();
     let others = String::from_utf8_lossy(&group).lines().filter_map(|pid| pid.trim().parse().ok()).collect::<Vec<_>>();
     for pid in std::iter::once(unit.main_pid).filter(|pid| *pid != 0).chain(others) {
         let command_line = host.read(Path::new(&format!("/proc/{pid}/cmdline")), COMMAND_LINE);
         // A process may end between the two readings.
-        if let Some(process) = command_line.ok().flatten().as_deref().and_then(Process::of) {
-            return Ok(Some(process));
+        let Some(command_line) = command_line.ok().flatten() else { continue };
+        if let Some(process) = Process::of(&command_line) {
+            return Ok(Some((process, pid, command_line)));
         }
     }
     Ok(None)

@@ -54,6 +54,8 @@ pub(crate) struct Spec {
 pub(crate) struct FileSpec {
     pub(crate) kind: Option<String>,
     pub(crate) content: Option<String>,
+    /// Content that is no text.
+    pub(crate) hex: Option<String>,
     pub(crate) mode: Option<String>,
     pub(crate) owner: Option<u32>,
     pub(crate) group: Option<u32>,
@@ -172,6 +174,8 @@ struct State {
     /// Of the paths that were written: each version with its content.
     versions: BTreeMap<PathBuf, Vec<(FileVersion, Vec<u8>)>>,
     author: Option<Author>,
+    /// What observations leave for each other.
+    notes: BTreeMap<String, Vec<u8>>,
     clock_ms: i64,
     deadline_ms: i64,
     writes: Vec<String>,
@@ -255,6 +259,7 @@ impl Inode {
         FileSpec {
             kind: Some(self.kind.word().to_owned()),
             content: (self.kind == FileKind::File).then(|| String::from_utf8_lossy(&self.content).into_owned()),
+            hex: None,
             mode: Some(format!("{:04o}", self.mode)),
             owner: Some(self.uid),
             group: Some(self.gid),
@@ -364,6 +369,9 @@ impl State {
         let mode = file.mode.as_ref().map_or(default, |mode| u32::from_str_radix(mode, 8).unwrap());
         let mut inode = Inode::new(kind, mode, START_MS - i64::try_from(file.age_s * 1000).unwrap());
         inode.content = file.content.clone().unwrap_or_default().into_bytes();
+        if let Some(hex) = &file.hex {
+            inode.content = from_hex(hex);
+        }
         inode.uid = file.owner.unwrap_or(0);
         inode.gid = file.group.unwrap_or(0);
         inode.target = file.target.clone();
@@ -538,6 +546,10 @@ fn sum(digest: Digest, content: &[u8]) -> String {
     }
 }
 
+fn from_hex(hex: &str) -> Vec<u8> {
+    (0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect()
+}
+
 impl HostView for FakeHost {
     fn stat(&self, path: &Path, follow: bool) -> Result<Option<FileStat>, HostError> {
         let state = self.call("look at", path)?;
@@ -572,17 +584,17 @@ impl HostView for FakeHost {
         }
     }
 
-    fn read_part(&self, path: &Path, from: u64, limit: u64) -> Result<Option<Vec<u8>>, HostError> {
-        let state = self.call("read", path)?;
-        let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        Ok(state
-            .get(path, true)
-            .map(|(_, inode)| inode.content.iter().skip(number(from)).take(number(limit)).copied().collect()))
-    }
-
     fn count_lines(&self, path: &Path, limit: u64) -> Result<Option<u64>, HostError> {
         let text = self.read(path, limit)?;
         Ok(text.map(|text| text.iter().filter(|byte| **byte == b'\n').count() as u64))
+    }
+
+    fn read_part(&self, path: &Path, from: u64, limit: usize) -> Result<Option<(FileStat, Vec<u8>)>, HostError> {
+        let Some(stat) = self.stat(path, true)? else { return Ok(None) };
+        let state = self.call("read", path)?;
+        let content = state.get(path, true).map(|(_, inode)| inode.content.as_slice()).unwrap_or_default();
+        let from = usize::try_from(from).unwrap().min(content.len());
+        Ok(Some((stat, content[from..content.len().min(from.saturating_add(limit))].to_vec())))
     }
 
     fn digest(&self, path: &Path, digest: Digest) -> Result<Option<String>, HostError> {
@@ -730,7 +742,7 @@ impl HostView for FakeHost {
             path: PathBuf::from(format!("{host}:{port}")),
             source: std::io::ErrorKind::InvalidData.into(),
         })?;
-        Ok((0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect())
+        Ok(from_hex(hex))
     }
 
     fn blob_size(&self, sha256: &str) -> Result<Option<u64>, HostError> {
@@ -757,6 +769,15 @@ impl HostView for FakeHost {
     fn time_left(&self) -> Duration {
         let state = self.state();
         Duration::from_millis(u64::try_from(state.deadline_ms - state.clock_ms).unwrap_or(0))
+    }
+
+    fn remembered(&self, name: &str) -> Result<Option<Vec<u8>>, HostError> {
+        Ok(self.call("read the note", Path::new(name))?.notes.get(name).cloned())
+    }
+
+    fn remember(&self, name: &str, content: &[u8]) -> Result<(), HostError> {
+        self.call("keep the note", Path::new(name))?.notes.insert(name.to_owned(), content.to_vec());
+        Ok(())
     }
 
     fn file_history(&self, path: &Path) -> Result<Option<FileHistory>, HostError> {

@@ -23,6 +23,7 @@ pub mod fake;
 
 use crate::journal::StateError;
 use crate::journal::error::chain;
+use crate::journal::notes::Notes;
 use crate::journal::versions::{Versions, Writer};
 use kfleet_model::version::{FileHistory, FileVersion};
 use std::collections::BTreeMap;
@@ -107,6 +108,9 @@ pub enum HostError {
         /// The one that was wanted.
         wanted: String,
     },
+    /// What observations leave for each other could not be kept or read.
+    #[error("failed to {}", chain(.0))]
+    Notes(#[source] StateError),
     /// The op was cancelled or its deadline passed while it waited.
     #[error("stopped while waiting for {0}")]
     Stopped(String),
@@ -406,17 +410,18 @@ pub trait HostView: Send + Sync {
     /// When it can not be read or is larger than `limit`.
     fn read(&self, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, HostError>;
 
-    /// At most `limit` bytes of a file from a place in it on; none when it is not there.
-    ///
-    /// # Errors
-    /// When it can not be read.
-    fn read_part(&self, path: &Path, from: u64, limit: u64) -> Result<Option<Vec<u8>>, HostError>;
-
     /// How many lines the first `limit` bytes of a file have; none when it is not there. The file is streamed.
     ///
     /// # Errors
     /// When it can not be read or is larger than `limit`.
     fn count_lines(&self, path: &Path, limit: u64) -> Result<Option<u64>, HostError>;
+
+    /// At most `limit` bytes of a file from an offset on, fewer at its end; none when it is not there. What the opened file
+    /// itself is comes with them, so that a reader of several parts sees when another file has taken the name.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn read_part(&self, path: &Path, from: u64, limit: usize) -> Result<Option<(FileStat, Vec<u8>)>, HostError>;
 
     /// The hash of a file in hex; none when it is not there. The file is streamed, so its size does not matter.
     ///
@@ -574,6 +579,19 @@ pub trait HostView: Send + Sync {
     /// # Errors
     /// When it can not be read.
     fn read_version(&self, path: &Path, version: &FileVersion) -> Result<Vec<u8>, HostError>;
+
+    /// What an observation left under a name for the next one; none when none has.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn remembered(&self, name: &str) -> Result<Option<Vec<u8>>, HostError>;
+
+    /// Leaves something for the next observation, in the agent's own state; nothing of the host changes. The old or the new
+    /// content is there whatever happens.
+    ///
+    /// # Errors
+    /// When it can not be kept.
+    fn remember(&self, name: &str, content: &[u8]) -> Result<(), HostError>;
 
     /// Waits; shorter when the op is being stopped.
     ///
@@ -750,6 +768,9 @@ pub trait OpContext: Send + Sync {
 
     /// The versions of managed files.
     fn versions(&self) -> &Versions;
+
+    /// What observations leave for each other.
+    fn notes(&self) -> &Notes;
 
     /// The op, as the versions of the files that it changes name it.
     fn writer(&self) -> &Writer;

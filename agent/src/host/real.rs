@@ -15,9 +15,9 @@ use crate::journal::StateError;
 use crate::journal::versions::Next;
 use kfleet_model::version::{FileHistory, FileVersion};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -94,14 +94,6 @@ impl HostView for RealHost {
         Ok(Some(bytes))
     }
 
-    fn read_part(&self, path: &Path, from: u64, limit: u64) -> Result<Option<Vec<u8>>, HostError> {
-        let Some(mut file) = there(File::open(path)).map_err(write::io("read", path))? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(from)).map_err(write::io("read", path))?;
-        file.take(limit).read_to_end(&mut bytes).map_err(write::io("read", path))?;
-        Ok(Some(bytes))
-    }
-
     fn count_lines(&self, path: &Path, limit: u64) -> Result<Option<u64>, HostError> {
         let Some(mut file) = there(File::open(path)).map_err(write::io("read", path))? else { return Ok(None) };
         let (mut lines, mut read, mut buffer) = (0_u64, 0_u64, vec![0; 64 * 1024]);
@@ -119,6 +111,24 @@ impl HostView for RealHost {
             }
             self.alive(path)?;
         }
+    }
+
+    fn read_part(&self, path: &Path, from: u64, limit: usize) -> Result<Option<(FileStat, Vec<u8>)>, HostError> {
+        let Some(file) = there(File::open(path)).map_err(write::io("read", path))? else { return Ok(None) };
+        let stat = file_stat(&file.metadata().map_err(write::io("look at", path))?, None);
+        let mut bytes = vec![0; limit];
+        let mut filled = 0;
+        while filled < limit {
+            match file.read_at(&mut bytes[filled..], from + filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(write::io("read", path)(error)),
+            }
+        }
+        bytes.truncate(filled);
+        self.alive(path)?;
+        Ok(Some((stat, bytes)))
     }
 
     fn digest(&self, path: &Path, digest: Digest) -> Result<Option<String>, HostError> {
@@ -289,6 +299,14 @@ impl HostView for RealHost {
     fn read_version(&self, path: &Path, version: &FileVersion) -> Result<Vec<u8>, HostError> {
         let Some(content) = self.context.versions().content_path(path, version) else { return Ok(Vec::new()) };
         Ok(std::fs::read(&content).map_err(StateError::io("read", &content))?)
+    }
+
+    fn remembered(&self, name: &str) -> Result<Option<Vec<u8>>, HostError> {
+        self.context.notes().read(name).map_err(HostError::Notes)
+    }
+
+    fn remember(&self, name: &str, content: &[u8]) -> Result<(), HostError> {
+        self.context.notes().write(name, content).map_err(HostError::Notes)
     }
 
     fn pause(&self, time: Duration, why: &str) -> Result<(), HostError> {
@@ -585,6 +603,7 @@ fn file_stat(meta: &std::fs::Metadata, target: Option<PathBuf>) -> FileStat {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::journal::notes::Notes;
     use crate::journal::versions::{Versions, Writer};
     use kfleet_model::version::Author;
     use std::sync::Mutex;
@@ -597,6 +616,7 @@ pub(crate) mod tests {
         pub(crate) blobs: Mutex<Vec<(String, PathBuf)>>,
         service_manager: ServiceManager,
         versions: Versions,
+        notes: Notes,
         writer: Writer,
         _state: tempfile::TempDir,
     }
@@ -614,6 +634,7 @@ pub(crate) mod tests {
                 blobs: Mutex::default(),
                 service_manager,
                 versions: Versions::open(state.path()).unwrap(),
+                notes: Notes::open(state.path()).unwrap(),
                 writer: Writer { author: Author::Outside, secret: false },
                 _state: state,
             }
@@ -656,6 +677,10 @@ pub(crate) mod tests {
             &self.versions
         }
 
+        fn notes(&self) -> &Notes {
+            &self.notes
+        }
+
         fn writer(&self) -> &Writer {
             &self.writer
         }
@@ -687,6 +712,23 @@ pub(crate) mod tests {
         assert_eq!((stat.kind, stat.mode, stat.size), (FileKind::File, 0o640, 5));
         assert_eq!(host.list(folder.path()).unwrap().unwrap(), ["a"]);
         assert_eq!(host.list(&path.join("b")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_is_read_in_parts_and_says_what_it_is() {
+        let (_, host, folder) = host();
+        let path = folder.path().join("log");
+        assert_eq!(host.read_part(&path, 0, 4).unwrap(), None);
+        std::fs::write(&path, b"0123456789").unwrap();
+        let part = |from, limit| host.read_part(&path, from, limit).unwrap().unwrap();
+        let (stat, bytes) = part(2, 4);
+        assert_eq!((bytes.as_slice(), stat.size), (&b"2345"[..], 10));
+        assert_eq!((stat.device, stat.inode), host.stat(&path, true).unwrap().map(|s| (s.device, s.inode)).unwrap());
+        assert_eq!(part(8, 100).1, b"89");
+        assert!(part(10, 4).1.is_empty() && part(99, 4).1.is_empty());
+        std::fs::rename(&path, folder.path().join("log.1")).unwrap();
+        std::fs::write(&path, b"next").unwrap();
+        assert_ne!(part(0, 4).0.inode, stat.inode, "another file has the name");
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod error;
 pub mod files;
 pub mod frame;
 mod log;
+pub mod notes;
 pub mod record;
 pub mod reserve;
 pub mod spool;

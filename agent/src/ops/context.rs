@@ -5,6 +5,7 @@ use super::entry::Entry;
 use crate::host::{CommandEnd, CommandSpec, HostError, OpContext, ServiceManager};
 use crate::journal::cache::Cache;
 use crate::journal::error::chain;
+use crate::journal::notes::Notes;
 use crate::journal::versions::{Versions, Writer};
 use kfleet_model::Op;
 use kfleet_model::version::Author;
@@ -20,6 +21,7 @@ pub(crate) struct Context {
     settings: Arc<CommandSettings>,
     cache: Arc<Cache>,
     versions: Arc<Versions>,
+    notes: Arc<Notes>,
     writer: Writer,
     become_user: Option<String>,
     environment: BTreeMap<String, String>,
@@ -34,11 +36,12 @@ impl Context {
         settings: Arc<CommandSettings>,
         cache: Arc<Cache>,
         versions: Arc<Versions>,
+        notes: Arc<Notes>,
     ) -> Self {
         let (become_user, environment) = (op.become_user.clone(), op.environment.clone());
         let (run_id, op_id, module) = (op.run_id.clone(), op.op_id.clone(), op.module.clone());
         let writer = Writer { author: Author::Op { run_id, op_id, module }, secret: op.no_log };
-        Self { entry, settings, cache, versions, writer, become_user, environment, unknown: Mutex::default() }
+        Self { entry, settings, cache, versions, notes, writer, become_user, environment, unknown: Mutex::default() }
     }
 
     /// Why the op's end is unknown, if it is.
@@ -104,6 +107,10 @@ impl OpContext for Context {
 
     fn versions(&self) -> &Versions {
         &self.versions
+    }
+
+    fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     fn writer(&self) -> &Writer {

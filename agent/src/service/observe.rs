@@ -30,6 +30,7 @@ pub(super) async fn observe(ops: &Ops, kind: ObserveKind, params: Map, deadline:
         ObserveKind::InspectCluster => {
             collected(ops, deadline, move |host| collect::inspect::cluster(host, &params)).await
         }
+        ObserveKind::Logs => collected(ops, deadline, move |host| collect::logs::lines(host, &params)).await,
         ObserveKind::Catalogue => Ok(blocking(modules::catalogue_json).await),
         ObserveKind::Ops => {
             let count = params.get("count").and_then(Value::as_u64).unwrap_or(DEFAULT_OPS);

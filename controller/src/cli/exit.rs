@@ -23,6 +23,8 @@ pub enum Exit {
     Unknown,
     /// Stopped by the operator.
     Cancelled,
+    /// The code of a monitoring plugin, which has a meaning of its own: 0 ok, 1 warning, 2 critical, 3 unknown.
+    Plugin(u8),
 }
 
 impl Exit {
@@ -53,6 +55,7 @@ impl Exit {
             Self::Refused => 5,
             Self::Unknown => 6,
             Self::Cancelled => 130,
+            Self::Plugin(code) => code,
         }
     }
 
@@ -93,6 +96,9 @@ pub fn reference() -> String {
     for (exit, meaning) in Exit::TABLE {
         out.push_str(&format!("| {} | {meaning} |\n", exit.code()));
     }
+    out.push_str(
+        "\n`kfleet inspect --format nagios` alone ends as monitoring plugins do: 0 ok, 1 warning, 2 critical, 3 unknown.\n",
+    );
     out
 }
 

@@ -10,9 +10,11 @@ mod doc;
 mod exec;
 pub mod exit;
 mod init;
+mod inspect;
 mod inventory;
 mod launch;
 mod lint;
+mod logs;
 mod plan;
 mod play_args;
 mod resume;
@@ -83,6 +85,19 @@ enum Command {
     /// Versions of managed files: history, differences, rollback, drift
     #[command(subcommand)]
     Config(config::Command),
+    /// Read all hosts and clusters, judge them, and say what is wrong, what changed and what to do
+    ///
+    /// Every host is read by its agent at the same time; nothing is changed anywhere. Ends with 0 when all is well, with 2
+    /// when something needs a look or a hand or could not be read, with 4 when the only fault is that hosts do not answer.
+    /// With --format nagios it ends as a monitoring plugin does: 0, 1, 2, 3. Thresholds, waivers and maintenance windows
+    /// stand in inspection.yml of the fleet directory.
+    Inspect(Box<inspect::Args>),
+    /// Nights that were inspected
+    #[command(subcommand)]
+    Inspections(inspect::Stored),
+    /// Logs of all hosts: search them, or see what happened in one order of time
+    #[command(subcommand)]
+    Logs(logs::Command),
     /// The fleet's clocks
     #[command(subcommand)]
     Time(time::Command),
@@ -201,7 +216,10 @@ async fn dispatch(cli: Cli) -> Outcome {
         Command::Resume(args) => resume::run(&fleet()?, &args).await,
         Command::Tune(command) => tune::run(&fleet()?, &command).await,
         Command::Status(args) => status::run(&fleet()?, &args).await,
+        Command::Inspect(args) => inspect::run(&fleet()?, &args).await,
+        Command::Inspections(command) => inspect::stored(&fleet()?, &command).await,
         Command::Config(command) => config::run(&fleet()?, &command).await,
+        Command::Logs(command) => logs::run(&fleet()?, &command).await,
         Command::Time(command) => time::run(&fleet()?, &command).await,
     }
 }

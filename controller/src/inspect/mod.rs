@@ -11,6 +11,8 @@
 //! ```
 
 mod gather;
+mod happenings;
+mod restart;
 mod targets;
 mod windows;
 
@@ -19,6 +21,7 @@ pub use targets::{Target, TargetError};
 
 use crate::execute::Agent;
 use crate::history::{Store, StoreError};
+use crate::report::inspection::{Happening, RestartMatrix};
 use jiff::{SignedDuration, Timestamp};
 use kfleet_inspect::history::numbers;
 use kfleet_inspect::{CATALOGUE, FleetReadings, History, Inspection, InspectionFile, LayerError, Layers, Night, judge};
@@ -53,6 +56,10 @@ pub struct Inspected {
     pub readings: FleetReadings,
     /// The numbers of the nights before and of this one, for trends.
     pub history: History,
+    /// What could be restarted now, by the rules of a roll.
+    pub restart: RestartMatrix,
+    /// What kfleet itself did since the last inspection.
+    pub happenings: Vec<Happening>,
     /// Its number in the store; none when it was not stored.
     pub id: Option<i64>,
 }
@@ -89,8 +96,10 @@ pub async fn inspect(
     let layers = Layers::new(plan.file, &CATALOGUE).map_err(InspectError::Layers)?;
     let last = store.last_inspection().await?.filter(|last| last.fleet == plan.fleet);
     let since = last.as_ref().map(|last| last.run.judged_at);
-    let request = Request { fleet: plan.fleet.clone(), since, limits: plan.limits };
+    let id = uuid::Uuid::now_v7().to_string();
+    let request = Request { fleet: plan.fleet.clone(), id, since, limits: plan.limits };
     let gathered = gather(plan.agents, &targets, &request, progress).await;
+    let restart = restart::matrix(&gathered);
     let readings = gathered.readings;
     let now = Timestamp::now();
     let mut history = store.numbers(now - HISTORY).await?;
@@ -112,5 +121,6 @@ pub async fn inspect(
     for (name, point) in tonight {
         history.series.entry(name).or_default().push(point);
     }
-    Ok(Inspected { inspection, readings, history, id })
+    let happenings = happenings::since(store, &targets, since, now).await?;
+    Ok(Inspected { inspection, readings, history, restart, happenings, id })
 }

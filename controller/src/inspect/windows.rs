@@ -11,7 +11,7 @@ use serde_json::Value;
 const SETTLES: SignedDuration = SignedDuration::from_mins(10);
 
 /// How many of the newest runs are looked at: more are not made in a day.
-const RUNS: u32 = 500;
+pub(super) const RUNS: u32 = 500;
 
 /// The windows of operations that were going on between two moments.
 pub(super) async fn of_runs(
@@ -44,7 +44,7 @@ fn windows(run: &RunRecord, targets: &[Target], since: Timestamp, now: Timestamp
 }
 
 /// The cluster that a run stopped nodes of, as its own command says.
-fn rolled(run: &RunRecord) -> Option<String> {
+pub(super) fn rolled(run: &RunRecord) -> Option<String> {
     let request: Value = serde_json::from_str(&run.request).ok()?;
     let rolls = run.command.starts_with("roll ") || run.command == "config rollback";
     request["vars"]["cluster"].as_str().filter(|_| rolls).map(str::to_owned)

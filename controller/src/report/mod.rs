@@ -3,6 +3,7 @@
 //! Consumers take the run's events in order; each is one file here and one line where a command chooses them.
 
 mod adhoc;
+pub mod inspection;
 mod json;
 mod paint;
 pub mod table;

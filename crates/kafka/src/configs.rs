@@ -155,6 +155,62 @@ pub async fn running_config(
     Ok(configs.into_iter().map(levels).collect())
 }
 
+/// Where a broker has the value of a key from: `DescribeConfigsResponse.ConfigSource`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// Set for the topic.
+    Topic,
+    /// Set dynamically for this broker.
+    Broker,
+    /// Set dynamically for all brokers.
+    Cluster,
+    /// From the broker's file.
+    Static,
+    /// Built in.
+    Default,
+    /// Another one, by its number: that of a logger, of a group, or one that is not known here.
+    Other(i8),
+}
+
+impl ConfigSource {
+    fn of(number: i8) -> Self {
+        match number {
+            1 => Self::Topic,
+            2 => Self::Broker,
+            3 => Self::Cluster,
+            FILE => Self::Static,
+            5 => Self::Default,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// What is in force for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveValue {
+    /// The value; none when it is null, or a secret, which no broker tells.
+    pub value: Option<String>,
+    /// Where it comes from.
+    pub source: ConfigSource,
+}
+
+/// Reads what is in force at a broker, defaults included.
+///
+/// # Errors
+/// When the broker can not be reached or refuses.
+pub async fn effective_config(
+    access: &KafkaAccess,
+    deadline: Instant,
+) -> Result<BTreeMap<String, EffectiveValue>, KafkaError> {
+    let mut broker = Connection::open(access, access.address(), deadline).await?;
+    let configs = describe(&mut broker, &ConfigOf::Broker(access.node()), None, deadline).await?;
+    let effective = |config: DescribeConfigsResourceResult| {
+        let value = config.value.filter(|_| !config.is_sensitive).map(|value| value.to_string());
+        (config.name.to_string(), EffectiveValue { value, source: ConfigSource::of(config.config_source) })
+    };
+    Ok(configs.into_iter().map(effective).collect())
+}
+
 /// Sets keys, and takes those without a value back to what they inherit. All or nothing; a repeat is harmless.
 ///
 /// # Errors
@@ -265,10 +321,14 @@ mod tests {
         assert_eq!(running["log.cleaner.threads"].broker.as_deref(), Some("4"));
         let threads = RunningValue { file: Some("8".to_owned()), ..RunningValue::default() };
         assert_eq!(running["num.io.threads"], threads);
+        let effective = effective_config(&access, soon()).await.unwrap();
+        let effect = |value: &str, source| EffectiveValue { value: Some(value.to_owned()), source };
+        assert_eq!(effective["log.cleaner.threads"], effect("4", ConfigSource::Broker));
+        assert_eq!(effective["num.io.threads"], effect("8", ConfigSource::Static));
         let changes = BTreeMap::from([("log.cleaner.threads".to_owned(), None)]);
         alter_configs(&access, &of, &changes, soon()).await.unwrap();
         let asked: Vec<i16> = broker.asked().iter().map(|asked| asked.api).filter(|api| *api != 18).collect();
-        assert_eq!(asked, [32, 32, 44]);
+        assert_eq!(asked, [32, 32, 32, 44]);
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 //! | [`snapshot`] | one broker's view of its cluster, as the model's `KafkaSnapshot` |
 //! | [`survey`] | all topics and consumer groups: what is configured, offsets, states |
 //! | [`configs`] | configuration that a running cluster takes: of a broker, of all brokers, of a topic |
+//! | [`greet`] | whether a listener answers, and where it sends its clients |
 //! | [`election`] | preferred leaders put back in their place |
 //! | [`log_dirs`] | how a broker stands with its own log directories |
 //! | [`acl`] | access control lists, read and changed |
@@ -24,6 +25,7 @@ pub mod configs;
 mod connection;
 pub mod election;
 mod error;
+pub mod greet;
 pub mod log_dirs;
 #[cfg(feature = "records")]
 pub mod records;
@@ -37,9 +39,12 @@ mod tls;
 pub mod zookeeper;
 
 pub use access::{Address, AddressError, KafkaAccess};
-pub use configs::{ConfigOf, alter_configs, dynamic_configs, running_config};
+pub use configs::{
+    ConfigOf, ConfigSource, EffectiveValue, alter_configs, dynamic_configs, effective_config, running_config,
+};
 pub use election::{Election, elect_preferred_leaders};
 pub use error::{Api, ErrorCode, KafkaError};
+pub use greet::{advertised_addresses, greet};
 pub use log_dirs::{LogDir, log_dirs};
 pub use sasl::{SaslCredentials, SaslError, SaslMechanism};
 pub use snapshot::kafka_snapshot;

@@ -107,6 +107,14 @@ impl LeafCertificate {
     }
 }
 
+/// The first and last second in which any certificate is good, whoever it names.
+///
+/// # Errors
+/// When it is no certificate.
+pub fn validity_of(der: &[u8]) -> Result<(Timestamp, Timestamp), IdentityError> {
+    validity(&parse(der)?)
+}
+
 /// Parses exactly one certificate.
 pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, IdentityError> {
     let (rest, certificate) =

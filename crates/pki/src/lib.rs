@@ -25,7 +25,7 @@ pub mod tls;
 mod verify;
 
 pub use ca::{Authority, AuthorityCert, AuthorityError, AuthorityKind, IssuedCertificate, SignError};
-pub use certificate::{LeafCertificate, Serial};
+pub use certificate::{LeafCertificate, Serial, validity_of};
 pub use files::FileError;
 pub use handshake::{HANDSHAKE_TIMEOUT, HandshakeError, PeerRefusal, accept, connect, refused_by_peer};
 pub use identity::{Identity, IdentityError, Role, Subject, identity_of};

@@ -13,6 +13,8 @@ pub struct MountLine {
     pub kind: String,
     /// What is mounted.
     pub source: String,
+    /// The options of the file system, which all its mounts have: `ro` among them when the kernel stopped writing to it.
+    pub system: Vec<String>,
 }
 
 /// Reads the table; a line that is none is passed over.
@@ -32,6 +34,7 @@ fn line(line: &str) -> Option<MountLine> {
         options: mount.get(5)?.split(',').map(str::to_owned).collect(),
         kind: system.next()?.to_owned(),
         source: unescaped(system.next()?),
+        system: system.next().into_iter().flat_map(|options| options.split(',')).map(str::to_owned).collect(),
     })
 }
 
@@ -120,6 +123,15 @@ broken
         for (path, device, dir) in cases {
             assert_eq!(of(&mounts, path, device).map(|mount| mount.dir.as_str()), Some(dir), "{path}");
         }
+    }
+
+    #[test]
+    fn options_of_the_mount_and_of_its_file_system_are_told_apart() {
+        let mounts = parse("30 22 8:17 / /data rw,noatime - ext4 /dev/sdb1 ro,errors=remount-ro\n");
+        assert_eq!(
+            (mounts[0].options.join(","), mounts[0].system.join(",")),
+            ("rw,noatime".into(), "ro,errors=remount-ro".into())
+        );
     }
 
     #[test]

@@ -232,6 +232,8 @@ pub enum ObserveKind {
     InspectHost,
     /// What an inspection reads of a cluster by its member on this host.
     InspectCluster,
+    /// Lines of the logs of the host's Kafka, ZooKeeper and kernel.
+    Logs,
 }
 
 impl From<ObserveKind> for v1::ObserveKind {
@@ -246,6 +248,7 @@ impl From<ObserveKind> for v1::ObserveKind {
             ObserveKind::ConfigDrift => Self::ConfigDrift,
             ObserveKind::InspectHost => Self::InspectHost,
             ObserveKind::InspectCluster => Self::InspectCluster,
+            ObserveKind::Logs => Self::Logs,
         }
     }
 }
@@ -265,6 +268,7 @@ pub fn observe(request: &v1::ObserveRequest) -> Result<(ObserveKind, Map, Durati
         Ok(v1::ObserveKind::ConfigDrift) => ObserveKind::ConfigDrift,
         Ok(v1::ObserveKind::InspectHost) => ObserveKind::InspectHost,
         Ok(v1::ObserveKind::InspectCluster) => ObserveKind::InspectCluster,
+        Ok(v1::ObserveKind::Logs) => ObserveKind::Logs,
         Ok(v1::ObserveKind::Unspecified) | Err(_) => {
             return Err(ConvertError::UnknownEnum { field: "kind", value: request.kind });
         }

@@ -14,6 +14,7 @@ mod faults;
 mod guard;
 mod inspect;
 mod kraft;
+mod logs;
 mod mirror;
 mod plain;
 mod roll;
@@ -81,6 +82,9 @@ const SCENARIOS: &[(&str, Hosts, Scenario)] = &[
     }),
     ("chrony_is_configured_against_a_lab_server_and_a_silent_one_is_named", OWN_ETC, |s| {
         Box::pin(time_sync::against_a_lab_server(s))
+    }),
+    ("a_restart_by_hand_is_found_in_the_logs_of_all_brokers_in_one_order_of_time", OWN_JOURNAL, |s| {
+        Box::pin(logs::timeline(s))
     }),
     ("a_dynamic_change_reaches_running_brokers_and_a_static_one_waits_for_a_roll", OWN_ETC, |s| {
         Box::pin(config::dynamic_and_static(s))

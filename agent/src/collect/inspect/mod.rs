@@ -5,14 +5,33 @@
 //! fails or panics costs its own keys and no others. Reading is bounded in time, bytes and processor time by [`Scene`];
 //! what has to be looked at over a while shares one window ([`window`]), in which the other collectors run.
 //! The readings of a whole cluster are made by one of its members, in [`mod@cluster`].
-//! Not here: any judgement (`kfleet-inspect`), and log signatures.
+//! Not here: any judgement (`kfleet-inspect`), and how logs are read (`collect::logs`).
 
+mod clock;
 mod cluster;
+mod disks;
+mod files;
+mod gc_log;
+mod hsperfdata;
+mod jvm;
+mod kafka;
+mod log_dirs;
+mod log_files;
+mod log_signatures;
+mod network;
+mod oom;
 mod params;
+mod ports;
+mod process;
+mod reach;
 mod scene;
+mod services;
 mod sink;
+mod sysctl;
 mod system;
+mod tls;
 mod window;
+mod zookeeper;
 
 pub use cluster::cluster;
 
@@ -21,11 +40,13 @@ use super::{CollectError, parse};
 use crate::host::HostView;
 use crate::runner::panic_text;
 use jiff::Timestamp;
-use kfleet_inspect::{Cost, HostReadings};
+use kfleet_inspect::{Cost, HostReadings, Role};
 use kfleet_model::Map;
 use params::Params;
 use scene::Scene;
+use services::Service;
 use sink::{Gap, Sink};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use window::Window;
@@ -70,6 +91,14 @@ impl Collector {
     const fn after(self) -> Self {
         Self { when: When::After, ..self }
     }
+
+    const fn unless(self, absent: fn(&Scene<'_>) -> Option<String>) -> Self {
+        Self { absent, ..self }
+    }
+
+    const fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
 }
 
 /// Every host has it.
@@ -77,9 +106,48 @@ fn always(_: &Scene<'_>) -> Option<String> {
     None
 }
 
+/// A host without Kafka and ZooKeeper has no process to look at.
+fn no_service(scene: &Scene<'_>) -> Option<String> {
+    scene.services().is_ok_and(<[_]>::is_empty).then(|| "no service runs here".to_owned())
+}
+
+/// How long many names or ports may take together: those that do not answer are waited for beside each other.
+const FLEET: Duration = Duration::from_secs(15);
+
 /// Every collector, in the order in which they run.
-static COLLECTORS: &[Collector] =
-    &[collector("system", system::KEYS, system::read), collector("cpu", system::CPU_KEYS, system::cpu).after()];
+static COLLECTORS: &[Collector] = &[
+    collector("system", system::KEYS, system::read),
+    collector("oom", oom::KEYS, oom::read),
+    collector("sysctl", sysctl::KEYS, sysctl::read),
+    collector("clock", clock::KEYS, clock::read),
+    collector("processes", process::KEYS, process::read).unless(no_service),
+    collector("jvm", jvm::KEYS, jvm::read).unless(no_service),
+    collector("gc log", jvm::GC_LOG_KEYS, jvm::gc_logs).unless(no_service),
+    collector("crashes", jvm::CRASH_KEYS, jvm::crashes).unless(no_service),
+    collector("disks", disks::KEYS, disks::read),
+    collector("links", network::KEYS, network::read),
+    collector("tcp", network::TCP_KEYS, network::tcp),
+    collector("ports", ports::KEYS, ports::read),
+    collector("kafka file", kafka::FILE_KEYS, kafka::file).unless(kafka::absent),
+    collector("kafka effective", kafka::EFFECTIVE_KEYS, kafka::effective).unless(kafka::absent),
+    collector("kafka listeners", kafka::API_KEYS, kafka::api).unless(kafka::absent).within(FLEET),
+    collector("log directories", log_dirs::KEYS, log_dirs::read).unless(kafka::absent).within(log_dirs::LIMIT),
+    collector("log directories of the broker", log_dirs::ERROR_KEYS, log_dirs::errors).unless(kafka::absent),
+    collector("zookeeper", zookeeper::STATE_KEYS, zookeeper::state).unless(zookeeper::absent),
+    collector("zookeeper files", zookeeper::FILE_KEYS, zookeeper::files).unless(zookeeper::absent),
+    collector("certificates", tls::KEYS, tls::read).within(FLEET),
+    collector("files", files::KEYS, files::read),
+    collector("log files", log_files::KEYS, log_files::read).unless(no_service),
+    collector("log signatures", log_signatures::KEYS, log_signatures::read)
+        .unless(no_service)
+        .within(log_signatures::LIMIT),
+    collector("names", reach::NAME_KEYS, reach::names).within(FLEET),
+    collector("connections", reach::CONNECT_KEYS, reach::connects).within(FLEET),
+    collector("advertised", reach::ADVERTISED_KEYS, reach::advertised).unless(kafka::absent).within(FLEET),
+    collector("cpu", system::CPU_KEYS, system::cpu).after(),
+    collector("write times", disks::TIME_KEYS, disks::write_times).after(),
+    collector("listen overflows", network::RATE_KEYS, network::overflow_rate).after(),
+];
 
 /// Reads a host.
 ///
@@ -102,13 +170,21 @@ pub fn host(host: &dyn HostView, params: &Map) -> Result<HostReadings, CollectEr
     }
     Ok(HostReadings {
         host: name,
-        roles: params.roles.clone(),
+        roles: roles(&scene, &params),
         clusters: params.clusters(),
         labels: params.labels.clone(),
         when,
         cost: scene.cost(),
         readings: sink.into_readings(),
     })
+}
+
+/// What the controller says that the host is for; where nobody says, what runs here.
+fn roles(scene: &Scene<'_>, params: &Params) -> BTreeSet<Role> {
+    if !params.roles.is_empty() {
+        return params.roles.clone();
+    }
+    scene.services().unwrap_or_default().iter().flat_map(Service::roles).collect()
 }
 
 fn now(host: &dyn HostView) -> Timestamp {

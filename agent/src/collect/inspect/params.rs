@@ -30,6 +30,8 @@ pub(super) struct Params {
     /// Names of the fleet that this host must be able to resolve.
     pub(super) names: BTreeSet<String>,
     sample_s: Option<u64>,
+    /// The inspection's id: asked again with the same one, logs are read from the same place on.
+    pub(super) inspection: Option<String>,
     /// When the last inspection was.
     pub(super) since: Option<Timestamp>,
 }

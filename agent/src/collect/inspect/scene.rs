@@ -1,11 +1,13 @@
 //! The host as collectors see it: reading doors that count and bound what reading costs.
 
 use super::params::Params;
+use super::services::{self, Service};
 use super::sink::Gap;
 use super::window::Moment;
 use crate::host::{FileStat, HostView};
+use jiff::Timestamp;
 use kfleet_inspect::Cost;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ pub(super) struct Scene<'a> {
     pub(super) params: &'a Params,
     /// What was seen at each moment of the window.
     pub(super) moments: RefCell<Vec<Moment>>,
+    services: OnceCell<Result<Vec<Service>, Gap>>,
     begun: Duration,
     cpu_before: Duration,
     bytes: Cell<u64>,
@@ -41,6 +44,7 @@ impl<'a> Scene<'a> {
             host,
             params,
             moments: RefCell::default(),
+            services: OnceCell::new(),
             begun,
             cpu_before: host.cpu_time(),
             bytes: Cell::new(0),
@@ -52,6 +56,17 @@ impl<'a> Scene<'a> {
     /// The door itself, for what has a bound of its own.
     pub(super) fn host(&self) -> &'a dyn HostView {
         self.host
+    }
+
+    /// The services of this host, found when they are first asked for.
+    pub(super) fn services(&self) -> Result<&[Service], Gap> {
+        let found = self.services.get_or_init(|| services::find(self, self.params));
+        found.as_deref().map_err(Gap::clone)
+    }
+
+    /// The time by the host's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        super::now(self.host)
     }
 
     /// A collector begins, and has so much time.
@@ -108,7 +123,8 @@ impl<'a> Scene<'a> {
     /// A part of a file; none when it is not there.
     pub(super) fn part(&self, path: impl AsRef<Path>, from: u64, limit: u64) -> Result<Option<Vec<u8>>, Gap> {
         self.go_on()?;
-        let bytes = self.host.read_part(path.as_ref(), from, limit)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let bytes = self.host.read_part(path.as_ref(), from, limit)?.map(|(_, bytes)| bytes);
         self.count(bytes.as_ref().map_or(0, Vec::len));
         Ok(bytes)
     }

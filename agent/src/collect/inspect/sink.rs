@@ -105,6 +105,11 @@ impl Sink {
         }
     }
 
+    /// Takes readings that were made elsewhere.
+    pub(super) fn extend(&mut self, readings: Vec<Reading>) {
+        self.readings.extend(readings);
+    }
+
     pub(super) fn into_readings(self) -> Vec<Reading> {
         self.readings
     }

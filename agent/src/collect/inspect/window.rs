@@ -30,7 +30,9 @@ impl Window {
     pub(super) fn new(scene: &Scene<'_>, length: Duration) -> Self {
         let host = scene.host();
         let (begin, length) = (host.uptime(), length.min(host.time_left() / 2));
-        Self { due: (0..LOOKS).rev().map(|n| begin + length * n / (LOOKS - 1)).collect() }
+        // A clock may tell no less than milliseconds, and a wait for less would never end.
+        let step = Duration::from_millis(u64::try_from(length.as_millis()).unwrap_or(u64::MAX) / u64::from(LOOKS - 1));
+        Self { due: (0..LOOKS).rev().map(|n| begin + step * n).collect() }
     }
 
     /// Looks when a moment has come. When collectors took longer than the time between two looks, the ones that were
@@ -52,7 +54,7 @@ impl Window {
             self.look(scene);
             let Some(next) = self.due.last().copied() else { return };
             let left = next.saturating_sub(scene.host().uptime());
-            if scene.host().pause(left, "the next look of the inspection").is_err() {
+            if scene.host().pause(left.max(Duration::from_millis(1)), "the next look of the inspection").is_err() {
                 return;
             }
             if self.due.len() == 1 {
