@@ -164,7 +164,7 @@ const ZOOKEEPER_DEFAULTS: &str = "\
 ZOOKEEPER_HEAP_OPTS=-Xms128m -Xmx256m
 # The lowest compiler tier: six JVMs share a small machine, and a quick start matters more than peak speed.
 ZOOKEEPER_JVM_OPTS=-XX:+UseG1GC -XX:TieredStopAtLevel=1 -Dzookeeper.jmx.log4j.disable=true
-ZOOKEEPER_LOG_OPTS=-Dlog4j.configuration=file:/etc/zookeeper/log4j.properties
+ZOOKEEPER_LOG_OPTS=-Dzookeeper.log.dir=/var/log/zookeeper -Dlog4j.configuration=file:/etc/zookeeper/log4j.properties
 ";
 
 const LOG4J_1: &str = "-Dlog4j.configuration=file:/etc/kafka/log4j.properties";

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// Containers have the clock of their machine, so it is the agent alone that is shown another one.
 const LIBRARY: &str = "/usr/lib/libfaketime.so.1";
-const DROP_IN: &str = "/run/systemd/system/kfleet-agent.service.d/shifted.conf";
+pub(crate) const DROP_IN: &str = "/run/systemd/system/kfleet-agent.service.d/shifted.conf";
 const AHEAD_MS: i64 = 90_000;
 
 /// One host's clock is 90 s ahead.
@@ -61,7 +61,7 @@ async fn look(stage: &Stage) -> Result<((i32, Value), crate::support::Ended)> {
     Ok((check(stage).await?, stage.kfleet(&["roll", "restart", "kafka"]).await?))
 }
 
-async fn shift(stage: &Stage, host: &str) -> Result<()> {
+pub(crate) async fn shift(stage: &Stage, host: &str) -> Result<()> {
     let lab_host = stage.lab.host(host)?;
     std::fs::copy(library()?, lab_host.path(LIBRARY)?)?;
     let drop_in = lab_host.path(DROP_IN)?;
@@ -71,7 +71,7 @@ async fn shift(stage: &Stage, host: &str) -> Result<()> {
     restart_agent(stage, host).await
 }
 
-async fn unshift(stage: &Stage, host: &str) -> Result<()> {
+pub(crate) async fn unshift(stage: &Stage, host: &str) -> Result<()> {
     let lab_host = stage.lab.host(host)?;
     std::fs::remove_file(lab_host.path(DROP_IN)?)?;
     std::fs::remove_file(lab_host.path(LIBRARY)?)?;

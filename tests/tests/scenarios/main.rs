@@ -12,6 +12,7 @@ mod config;
 mod deploy;
 mod faults;
 mod guard;
+mod inspect;
 mod kraft;
 mod logs;
 mod mirror;
@@ -43,6 +44,7 @@ enum Hosts {
 use Hosts::{Any, Booted};
 
 const OWN_ETC: Hosts = Booted("it writes to the hosts' own /etc");
+const OWN_KERNEL: Hosts = Booted("it mounts on the hosts, and writes to their own /etc and /proc/sys");
 const OWN_JOURNAL: Hosts = Booted("it reads the hosts' systemd journals");
 
 const SCENARIOS: &[(&str, Hosts, Scenario)] = &[
@@ -93,6 +95,11 @@ const SCENARIOS: &[(&str, Hosts, Scenario)] = &[
     }),
     ("three_bare_hosts_become_a_kraft_cluster_and_a_second_run_changes_nothing", OWN_ETC, |_s| {
         Box::pin(deploy::kraft())
+    }),
+    ("a_healthy_fleet_is_found_healthy", OWN_KERNEL, |_s| Box::pin(inspect::healthy())),
+    ("every_seeded_fault_is_found_and_nothing_else", OWN_KERNEL, |_s| Box::pin(inspect::every_fault())),
+    ("with_half_of_the_hosts_down_an_inspection_ends_on_time_and_says_so", OWN_KERNEL, |_s| {
+        Box::pin(inspect::half_down())
     }),
     ("two_operators_can_not_roll_one_cluster", Any, |s| Box::pin(roll::second_operator(s))),
 ];
