@@ -107,6 +107,11 @@ macro_rules! name_type {
 }
 
 name_type!(
+    /// A service that has certificates of the fleet's own, such as `kafka`.
+    ServiceName,
+    "service name"
+);
+name_type!(
     /// A host as the inventory names it.
     HostName,
     "host name"

@@ -23,7 +23,9 @@ pub mod version;
 
 pub use change::Change;
 pub use class::Class;
-pub use ids::{BrokerId, ClusterName, FleetName, Generation, HostName, OpId, OperatorName, RunId, TopicPartition};
+pub use ids::{
+    BrokerId, ClusterName, FleetName, Generation, HostName, OpId, OperatorName, RunId, ServiceName, TopicPartition,
+};
 pub use node::{LogDirReading, NodeReading};
 pub use op::{Op, OpEnd, OpEvent, OpEventKind, OutputStream};
 pub use reason::{Reason, Verdict};

@@ -1,12 +1,14 @@
-//! The two certificate authorities of a fleet.
+//! The certificate authorities of a fleet.
 //!
 //! Purpose: make an authority, sign requests with it, and list revoked serials.
-//! Place in the flow: `kfleet init` makes both; `store/fleet.rs` signs agents' and operators' requests with them.
+//! Place in the flow: `kfleet init` makes those of agents and operators, and `store/fleet.rs` signs requests with them;
+//! the one of services is made when the first service needs it, and `service.rs` says what its leaves hold.
 //! Not here: files, the clock (`now` is an argument), the decision who may have a certificate.
 //!
 //! Why two: agents trust only the operators' authority and operators only the agents'. Stolen agent keys, or even a
 //! stolen agents' authority, can not command a host. The extended key usage says the same once more: agents get
-//! `serverAuth` only, operators `clientAuth` only. Both authorities may sign leaves only (path length 0).
+//! `serverAuth` only, operators `clientAuth` only. Services have a third one, for what Kafka shows to the world shall never
+//! be good for kfleet: no side of kfleet trusts it. All authorities may sign leaves only (path length 0).
 
 use crate::certificate::{Serial, parse, validity};
 use crate::identity::{Identity, IdentityError, Role, only_uri, shown, split};
@@ -36,13 +38,15 @@ pub const BACKDATE: Duration = Duration::from_secs(3_600);
 /// The longest request that is read; a P-256 request has about 500 bytes.
 const LONGEST_REQUEST: usize = 16 * 1024;
 
-/// Which of the fleet's two authorities.
+/// Which of the fleet's authorities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AuthorityKind {
     /// Signs agents; trusted by operators.
     Agents,
     /// Signs operators; trusted by agents.
     Operators,
+    /// Signs Kafka's and ZooKeeper's nodes; trusted by those and their clients, and by nothing of kfleet's.
+    Services,
 }
 
 impl AuthorityKind {
@@ -55,12 +59,13 @@ impl AuthorityKind {
         }
     }
 
-    /// The role of the holders that it signs.
+    /// The role of the holders that it signs; services have none.
     #[must_use]
-    pub fn role(self) -> Role {
+    pub fn role(self) -> Option<Role> {
         match self {
-            Self::Agents => Role::Agent,
-            Self::Operators => Role::Operator,
+            Self::Agents => Some(Role::Agent),
+            Self::Operators => Some(Role::Operator),
+            Self::Services => None,
         }
     }
 
@@ -70,13 +75,16 @@ impl AuthorityKind {
         match self {
             Self::Agents => "agents",
             Self::Operators => "operators",
+            Self::Services => "services",
         }
     }
 
-    fn key_usage(self) -> ExtendedKeyUsagePurpose {
+    /// A broker answers its clients and calls other brokers with the same certificate.
+    fn key_usages(self) -> Vec<ExtendedKeyUsagePurpose> {
         match self {
-            Self::Agents => ExtendedKeyUsagePurpose::ServerAuth,
-            Self::Operators => ExtendedKeyUsagePurpose::ClientAuth,
+            Self::Agents => vec![ExtendedKeyUsagePurpose::ServerAuth],
+            Self::Operators => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Self::Services => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
         }
     }
 }
@@ -149,6 +157,7 @@ impl AuthorityCert {
         let (fleet, kind) = match split(uri).ok_or_else(not_ours)? {
             (fleet, "authority", "agents") => (fleet, AuthorityKind::Agents),
             (fleet, "authority", "operators") => (fleet, AuthorityKind::Operators),
+            (fleet, "authority", "services") => (fleet, AuthorityKind::Services),
             _ => return Err(not_ours()),
         };
         let fleet = FleetName::new(fleet).map_err(|_| not_ours())?;
@@ -213,6 +222,14 @@ pub struct IssuedCertificate {
     pub not_after: Timestamp,
 }
 
+/// What every signed leaf has.
+pub(crate) struct SignedLeaf {
+    pub(crate) pem: String,
+    pub(crate) serial: Serial,
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
+}
+
 /// Why a request is not signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
@@ -234,6 +251,14 @@ pub enum SignError {
         kind: AuthorityKind,
         /// The wanted identity.
         identity: Identity,
+    },
+    /// Only the authority of services signs services.
+    #[error("the {kind} authority of fleet {fleet} does not sign services")]
+    NotForServices {
+        /// This authority's fleet.
+        fleet: FleetName,
+        /// This authority's kind.
+        kind: AuthorityKind,
     },
     /// The authority's own validity has not begun or would end first.
     #[error(
@@ -283,7 +308,7 @@ impl Authority {
         params.subject_alt_names = vec![SanType::URI(format!("spiffe://{fleet}/authority/{kind}").try_into()?)];
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.extended_key_usages = vec![kind.key_usage()];
+        params.extended_key_usages = kind.key_usages();
         let certificate = params.self_signed(&key)?;
         Self::assemble(certificate.pem(), certificate.der().clone(), key)
     }
@@ -339,11 +364,27 @@ impl Authority {
         now: Timestamp,
         lifetime: Duration,
     ) -> Result<IssuedCertificate, SignError> {
-        let key = requested_key(request_pem)?;
         let (fleet, kind) = (&self.certificate.fleet, self.certificate.kind);
-        if identity.fleet != *fleet || identity.role() != kind.role() {
+        if identity.fleet != *fleet || Some(identity.role()) != kind.role() {
             return Err(SignError::NotOurs { fleet: fleet.clone(), kind, identity: identity.clone() });
         }
+        // The subject stays empty: a second place for a name would be a second identity.
+        let names = vec![SanType::URI(identity.uri().try_into()?)];
+        let leaf = self.sign_leaf(request_pem, DistinguishedName::new(), names, now, lifetime)?;
+        let SignedLeaf { pem, serial, not_before, not_after } = leaf;
+        Ok(IssuedCertificate { pem, identity: identity.clone(), serial, not_before, not_after })
+    }
+
+    /// Signs the public key of a request under the given names.
+    pub(crate) fn sign_leaf(
+        &self,
+        request_pem: &str,
+        subject: DistinguishedName,
+        names: Vec<SanType>,
+        now: Timestamp,
+        lifetime: Duration,
+    ) -> Result<SignedLeaf, SignError> {
+        let key = requested_key(request_pem)?;
         let (not_before, not_after) = self.leaf_validity(now, lifetime)?;
         let unfit = || SignError::Time { now, lifetime };
         let serial = new_serial()?;
@@ -351,16 +392,14 @@ impl Authority {
         params.not_before = asn1(not_before).ok_or_else(unfit)?.to_datetime();
         params.not_after = asn1(not_after).ok_or_else(unfit)?.to_datetime();
         params.serial_number = Some(serial.clone());
-        // The subject stays empty: a second place for a name would be a second identity.
-        params.distinguished_name = DistinguishedName::new();
-        params.subject_alt_names = vec![SanType::URI(identity.uri().try_into()?)];
+        params.distinguished_name = subject;
+        params.subject_alt_names = names;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![kind.key_usage()];
+        params.extended_key_usages = self.certificate.kind.key_usages();
         params.use_authority_key_identifier_extension = true;
         let pem = params.signed_by(&key, &self.issuer)?.pem();
-        let serial = Serial::from_bytes(&serial.to_bytes());
-        Ok(IssuedCertificate { pem, identity: identity.clone(), serial, not_before, not_after })
+        Ok(SignedLeaf { pem, serial: Serial::from_bytes(&serial.to_bytes()), not_before, not_after })
     }
 
     /// First and last second of a new certificate, inside the authority's own.
@@ -416,7 +455,7 @@ impl Authority {
 }
 
 /// The public key of a request, once the request proves to hold the private one.
-fn requested_key(pem: &str) -> Result<SubjectPublicKeyInfo, SignError> {
+pub(crate) fn requested_key(pem: &str) -> Result<SubjectPublicKeyInfo, SignError> {
     if pem.len() > LONGEST_REQUEST {
         return Err(SignError::Unreadable);
     }

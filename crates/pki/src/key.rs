@@ -70,6 +70,16 @@ impl KeyPair {
         params.serialize_request(self).and_then(|request| request.pem()).map_err(KeyError::Crypto)
     }
 
+    /// Asks for a certificate without saying for whom: the one who signs knows it better.
+    ///
+    /// # Errors
+    /// When the cryptography library fails.
+    pub fn nameless_request(&self) -> Result<String, KeyError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.serialize_request(self).and_then(|request| request.pem()).map_err(KeyError::Crypto)
+    }
+
     /// The key in the form that rustls takes.
     pub(crate) fn to_der(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.0.serialize_der()))

@@ -1,6 +1,7 @@
 //! Certificates, identities and the TLS that every kfleet connection uses.
 //!
-//! Purpose: a fleet has two certificate authorities, one for agents and one for operators. Each certificate carries
+//! Purpose: a fleet has certificate authorities for agents and for operators, and one for the services on its hosts, which
+//! nothing of kfleet's trusts (`service`). Each certificate of an agent or operator carries
 //! exactly one name, a URI such as `spiffe://lab/agent/kafka-1`, and is good for one direction only: agents answer,
 //! operators call. This crate makes the authorities and certificates, keeps them in folders, and turns them into TLS
 //! 1.3 configurations that check chain, direction, role, fleet and host of the other side.
@@ -18,6 +19,7 @@ pub mod incoming;
 pub mod key;
 pub mod material;
 pub mod refusal;
+pub mod service;
 pub mod slot;
 pub mod store;
 pub mod stream;
@@ -33,7 +35,8 @@ pub use incoming::{Incoming, Limits};
 pub use key::{KeyError, KeyPair};
 pub use material::{Bundle, Material, MaterialError};
 pub use refusal::{Presented, Refusal, RefusalReason};
+pub use service::{Due, ServiceError, ServiceNames, ServiceNamesError};
 pub use slot::{ClientSlot, ServerSlot, TlsSlot};
-pub use store::{FleetStore, HostStore, StoreError};
+pub use store::{FleetStore, HostStore, ServiceRecord, StoreError};
 pub use stream::{PeerInfo, SecureStream};
 pub use tls::{ClientConfigs, TlsError, TlsOptions, client_config, peer_identity, server_config};

@@ -15,6 +15,7 @@ use crate::key::KeyPair;
 use crate::material::{Bundle, Material};
 use jiff::Timestamp;
 use kfleet_model::{FleetName, HostName, OperatorName};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -228,21 +229,7 @@ impl FleetStore {
     /// # Errors
     /// When the record can not be read.
     pub fn issued(&self) -> Result<Vec<IssuedRecord>, StoreError> {
-        let path = self.record_file();
-        if !path.exists() {
-            return Ok(Vec::new());
-        }
-        let text = files::read(&path)?;
-        let mut records = Vec::new();
-        for (at, line) in text.lines().enumerate() {
-            match serde_json::from_str(line) {
-                Ok(record) => records.push(record),
-                // A line that breaks off was cut by a crash. Its certificate was never handed out.
-                Err(error) if error.is_eof() => {}
-                Err(source) => return Err(StoreError::Record { path, line: at + 1, source }),
-            }
-        }
-        Ok(records)
+        records(&self.record_file())
     }
 
     fn sign(
@@ -275,7 +262,30 @@ impl FleetStore {
     }
 }
 
-/// Certificate and key of an authority.
-fn authority_files(dir: &Path, kind: AuthorityKind) -> (PathBuf, PathBuf) {
-    (dir.join(format!("{kind}-ca.pem")), dir.join(format!("{kind}-ca.key")))
+/// The lines of a record of issued certificates.
+pub(super) fn records<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, StoreError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = files::read(path)?;
+    let mut records = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        match serde_json::from_str(line) {
+            Ok(record) => records.push(record),
+            // A line that breaks off was cut by a crash. Its certificate was never handed out.
+            Err(error) if error.is_eof() => {}
+            Err(source) => return Err(StoreError::Record { path: path.to_owned(), line: at + 1, source }),
+        }
+    }
+    Ok(records)
+}
+
+/// Certificate and key of an authority. The one of services came later and has a folder of its own.
+pub(super) fn authority_files(dir: &Path, kind: AuthorityKind) -> (PathBuf, PathBuf) {
+    match kind {
+        AuthorityKind::Agents | AuthorityKind::Operators => {
+            (dir.join(format!("{kind}-ca.pem")), dir.join(format!("{kind}-ca.key")))
+        }
+        AuthorityKind::Services => (dir.join("services/ca.pem"), dir.join("services/ca.key")),
+    }
 }

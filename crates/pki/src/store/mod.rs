@@ -14,11 +14,13 @@
 
 mod fleet;
 mod host;
+mod services;
 #[cfg(test)]
 mod tests;
 
 pub use fleet::{FleetStore, IssuedRecord};
 pub use host::HostStore;
+pub use services::ServiceRecord;
 
 use crate::ca::{AuthorityError, AuthorityKind, SignError};
 use crate::files::FileError;
@@ -72,6 +74,14 @@ pub enum StoreError {
     Sign {
         /// For whom.
         identity: Identity,
+        /// What failed.
+        source: Box<SignError>,
+    },
+    /// No certificate of a service was made.
+    #[error("can not sign a certificate for {names}")]
+    SignService {
+        /// For which service, host and names.
+        names: String,
         /// What failed.
         source: Box<SignError>,
     },

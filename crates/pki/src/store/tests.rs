@@ -4,7 +4,8 @@ use super::*;
 use crate::certificate::LeafCertificate;
 use crate::material::Bundle;
 use crate::refusal::RefusalReason;
-use crate::{FileError, Identity};
+use crate::service::ServiceNames;
+use crate::{FileError, Identity, KeyPair};
 use jiff::{SignedDuration, Timestamp};
 use kfleet_model::{FleetName, HostName, OperatorName};
 use std::os::unix::fs::PermissionsExt;
@@ -210,4 +211,61 @@ fn bundles_that_do_not_fit_are_refused_and_the_installed_one_stays() {
     assert!(matches!(lab.refused(&broken), MaterialError::Unreadable));
 
     assert_eq!(std::fs::read_to_string(lab.dir.path().join("host/agent.pem")).unwrap(), good.certificate);
+}
+
+fn kafka_names(dns: &[&str]) -> ServiceNames {
+    ServiceNames::new("kafka", "kafka-1", dns, [""; 0]).unwrap()
+}
+
+#[test]
+fn the_authority_of_services_is_made_once_and_whole_when_it_is_needed() {
+    let lab = Lab::new();
+    let folder = lab.dir.path().join("fleet/pki/services");
+    assert!(!folder.exists() && lab.fleet.services_authority_pem().unwrap().is_none());
+    let made: Vec<String> = std::thread::scope(|scope| {
+        let make = || lab.fleet.services_authority(now()).unwrap().certificate_pem().to_owned();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(made.iter().all(|pem| *pem == made[0]), "one authority for all who asked at once");
+    assert_eq!(lab.fleet.services_authority_pem().unwrap().as_ref(), Some(&made[0]));
+    let mode = |name: &str| folder.join(name).metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("ca.key"), mode(".gitignore")), (0o600, 0o644));
+    let left = std::fs::read_dir(lab.dir.path().join("fleet/pki")).unwrap();
+    let drafts = left.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')).count();
+    assert_eq!(drafts, 0, "no draft may stay");
+}
+
+#[test]
+fn a_request_that_comes_again_gets_the_certificate_that_it_got() {
+    let lab = Lab::new();
+    let key = KeyPair::generate().unwrap();
+    let ask = |key: &KeyPair, names: &ServiceNames, at: Timestamp| {
+        lab.fleet.issue_service(names, &key.nameless_request().unwrap(), at, None).unwrap()
+    };
+    let names = kafka_names(&["kafka-1"]);
+    let first = ask(&key, &names, now());
+    let days = |n: i64| now() + SignedDuration::from_hours(24 * n);
+    assert_eq!(ask(&key, &names, days(100)), first);
+    assert_ne!(ask(&key, &names, days(300)), first, "less than a third of its life is left");
+    assert_ne!(ask(&key, &kafka_names(&["other"]), now()), first);
+    assert_ne!(ask(&KeyPair::generate().unwrap(), &names, now()), first);
+    let records = lab.fleet.issued_services().unwrap();
+    assert_eq!(records.len(), 4, "what was given again is on record once");
+    assert_eq!((records[0].service.as_str(), records[0].host.as_str()), ("kafka", "kafka-1"));
+    assert_eq!(lab.fleet.issued().unwrap().len(), 0, "services are no holders of an identity");
+}
+
+#[test]
+fn the_authority_of_services_stands_in_for_no_other() {
+    let lab = Lab::new();
+    let bundle = lab.bundle();
+    let services = lab.fleet.services_authority(now()).unwrap().certificate_pem().to_owned();
+    for changed in [
+        Bundle { operators_authority: services.clone(), ..bundle.clone() },
+        Bundle { agents_authority: services, ..bundle },
+    ] {
+        let refused = lab.refused(&changed);
+        assert!(matches!(refused, MaterialError::OtherAuthority { .. }), "{refused:?}");
+    }
 }
