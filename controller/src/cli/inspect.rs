@@ -6,6 +6,8 @@ use super::{CliError, Outcome};
 use crate::fleet::{Fleet, FleetFileError};
 use crate::history::{InspectionRecord, Store};
 use crate::inspect::{self, FILE, InspectError, Inspected, Limits, Plan};
+use crate::notify::send::Outcome as Delivered;
+use crate::notify::{self, Delivery, Retry};
 use crate::report::inspection::{Format, Language, Night, Options, Pages, RestartMatrix, Series, Trends, render};
 use crate::report::{self, Paint};
 use clap::Subcommand;
@@ -31,6 +33,9 @@ pub(super) struct Args {
     html: Option<PathBuf>,
     #[command(flatten)]
     shape: Shape,
+    /// Tell it through the channels of notify.yml
+    #[arg(long, conflicts_with = "no_store")]
+    notify: bool,
     /// How long hosts watch what moves, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=600))]
     pub(super) sample_s: u64,
@@ -105,7 +110,37 @@ pub(super) async fn run(fleet: &Fleet, args: &Args) -> Outcome {
         write(path, &rendered(Format::Html, &pages, &Options { paint: Paint::plain(), ..args.shape.options() })?)?;
     }
     show(&pages, &args.shape)?;
+    if args.notify {
+        let page = rendered(Format::Html, &pages, &Options { paint: Paint::plain(), ..args.shape.options() })?;
+        for delivery in tell(fleet, &store, &inspected, &page).await? {
+            report::eprint(&delivered(&delivery));
+        }
+    }
     Ok(exit(&inspected.inspection, args.shape.format()))
+}
+
+/// Tells an inspection through the channels of the fleet.
+pub(super) async fn tell(
+    fleet: &Fleet,
+    store: &Store,
+    inspected: &Inspected,
+    page: &str,
+) -> Result<Vec<Delivery>, CliError> {
+    let loaded = notify::load(&fleet.dir).map_err(|error| CliError::internal(&error))?;
+    let notify = loaded.notify.ok_or(CliError::Diagnostics(loaded.diagnostics))?;
+    let (inspection, clusters) = (&inspected.inspection, &inspected.clusters);
+    Ok(notify::tell(&notify, inspection, clusters, store, Some(page.as_bytes()), Retry::NIGHTLY).await?)
+}
+
+/// What became of a message, in one line.
+pub(super) fn delivered(delivery: &Delivery) -> String {
+    let end = match &delivery.outcome {
+        Delivered::Delivered => "told".to_owned(),
+        Delivered::Refused { why, .. } => format!("REFUSED: {why}"),
+        Delivered::Exhausted { why } => format!("NOT TOLD: {why}"),
+        Delivered::Unknown { why } => format!("unknown, it may have arrived: {why}"),
+    };
+    format!("  notice to {}: {} ({})", delivery.channel, report::safe(&end), report::safe(&delivery.title))
 }
 
 /// The inspection itself, with its progress on standard error.

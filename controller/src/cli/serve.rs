@@ -2,15 +2,18 @@
 
 use super::agents::{Which, agents};
 use super::exit::Exit;
+use super::inspect::{delivered, tell, trends};
 use super::{CliError, Outcome};
 use crate::execute::Interrupts;
 use crate::fleet::{Fleet, FleetFileError};
 use crate::history::Store;
 use crate::inspect::{self, FILE as INSPECTION_FILE, Inspected, Limits, Plan};
+use crate::notify::send::Outcome as Delivered;
 use crate::report;
+use crate::report::inspection::{FORMATS, Format, Language as PageLanguage, Options, Pages, UnknownFormat, render};
 use crate::schedule::{
-    Desk, Entry, FILE, Inspect, Job, JobEnd, JobOutcome, Lock, LockError, LogAlerts, MachineClock, Notices, Occasion,
-    Report, Server, Source, parse,
+    Desk, Entry, FILE, Inspect, Job, JobEnd, JobOutcome, Language, Lock, LockError, LogAlerts, MachineClock, Notices,
+    Occasion, Server, Source, parse,
 };
 use futures::future::BoxFuture;
 use kfleet_inspect::InspectionFile;
@@ -23,9 +26,6 @@ use tokio_util::sync::CancellationToken;
 
 /// An inspection that covers less of the expected hosts than this, in per cent, is partial, and that is an alert.
 const COVERED: u32 = 95;
-
-/// The forms that a schedule's reports can have.
-const FORMATS: &[&str] = &["json"];
 
 /// Arguments of `kfleet serve`.
 #[derive(Debug, clap::Args)]
@@ -87,7 +87,8 @@ pub(super) fn entries(fleet: &Fleet) -> Result<Vec<Entry>, String> {
     };
     let told =
         |faults: Vec<crate::schedule::Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    parse(&fleet.settings.fleet, &document, FORMATS).map_err(told)
+    let forms: Vec<&str> = FORMATS.iter().map(|form| form.name).collect();
+    parse(&fleet.settings.fleet, &document, &forms).map_err(told)
 }
 
 struct FleetFile {
@@ -120,7 +121,7 @@ impl Job for Inspection {
             // Cancel safe: an inspection only reads; what it stores is stored as a whole.
             tokio::select! {
                 inspected = self.inspect(&occasion.entry) => match inspected {
-                    Ok(inspected) => self.finish(occasion, &inspected),
+                    Ok(inspected) => self.finish(occasion, &inspected).await,
                     Err(error) => failed(told(&error)),
                 },
                 () = occasion.cancel.cancelled() => {
@@ -148,19 +149,46 @@ impl Inspection {
         inspect::inspect(&plan, &self.store, &progress).await.map_err(|error| CliError::internal(&error))
     }
 
-    fn finish(&self, occasion: &Occasion, inspected: &Inspected) -> JobOutcome {
+    async fn finish(&self, occasion: &Occasion, inspected: &Inspected) -> JobOutcome {
+        match self.report(occasion, inspected).await {
+            Ok(None) => outcome(&inspected.inspection),
+            Ok(Some(missed)) => JobOutcome { end: JobEnd::Partial, detail: missed },
+            Err(why) => failed(why),
+        }
+    }
+
+    /// Writes the reports and tells the channels; gives what could not be told.
+    async fn report(&self, occasion: &Occasion, inspected: &Inspected) -> Result<Option<String>, String> {
         let Entry { schedule, inspect, .. } = &occasion.entry;
+        let trends = trends(&self.store, &inspected.history).await.map_err(|error| told(&error))?;
+        let pages = Pages {
+            inspection: &inspected.inspection,
+            trends: &trends,
+            restart: &inspected.restart,
+            happenings: &inspected.happenings,
+        };
+        let language = match inspect.language {
+            Language::English => PageLanguage::English,
+            Language::Chinese => PageLanguage::Chinese,
+        };
+        let options = Options { language, zone: Some(schedule.calendar.zone().clone()), ..Options::default() };
+        let rendered = |format| render(format, &pages, &options).map_err(|error| error.to_string());
         for report in &inspect.reports {
             let path = self.fleet.dir.join(report.path(schedule, occasion.occurrence));
-            if let Err(why) = write(report, &path, inspected) {
-                return failed(format!("{}: {why}", path.display()));
-            }
+            let format: Format = report.format.parse().map_err(|error: UnknownFormat| error.to_string())?;
+            write(&rendered(format)?, &path).map_err(|why| format!("{}: {why}", path.display()))?;
         }
         match inspect.notices {
-            Notices::Kept => {}
-            Notices::Sent => tracing::warn!(schedule = schedule.name, "there is no channel for notices"),
+            Notices::Kept => Ok(None),
+            Notices::Sent => {
+                let page = rendered(Format::Html)?;
+                let deliveries =
+                    tell(&self.fleet, &self.store, inspected, &page).await.map_err(|error| told(&error))?;
+                let missed = deliveries.iter().filter(|delivery| delivery.outcome != Delivered::Delivered);
+                let missed: Vec<String> = missed.map(|delivery| delivered(delivery).trim().to_owned()).collect();
+                Ok((!missed.is_empty()).then(|| missed.join("; ")))
+            }
         }
-        outcome(&inspected.inspection)
     }
 }
 
@@ -183,9 +211,7 @@ fn failed(detail: String) -> JobOutcome {
 }
 
 /// A report replaces its file as a whole: a reader never sees half of one.
-fn write(report: &Report, path: &Path, inspected: &Inspected) -> Result<(), String> {
-    debug_assert!(FORMATS.contains(&report.format.as_str()), "the file was checked for it");
-    let text = serde_json::to_string_pretty(&inspected.inspection).map_err(|error| error.to_string())?;
+fn write(text: &str, path: &Path) -> Result<(), String> {
     let beside = path.with_extension("part");
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     let written = written.and_then(|()| std::fs::write(&beside, text)).and_then(|()| std::fs::rename(&beside, path));

@@ -7,6 +7,7 @@
 //! are acted on.
 
 mod nights;
+mod notices;
 mod schedules;
 mod store;
 

@@ -97,6 +97,14 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (name, cause, occurrence)) STRICT, WITHOUT ROWID;
     CREATE INDEX schedule_runs_open ON schedule_runs (name) WHERE outcome IS NULL;
 ",
+    "
+    CREATE TABLE notices (channel TEXT NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, told TEXT NOT NULL,
+        PRIMARY KEY (channel, key)) STRICT, WITHOUT ROWID;
+    CREATE TABLE deliveries (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, channel TEXT NOT NULL, target TEXT NOT NULL,
+        key TEXT NOT NULL, title TEXT NOT NULL, tries INTEGER NOT NULL, status INTEGER, raw TEXT NOT NULL,
+        outcome TEXT NOT NULL, detail TEXT NOT NULL) STRICT;
+    CREATE INDEX deliveries_at ON deliveries (at);
+",
 ];
 
 /// A run as it is stored.

@@ -21,11 +21,13 @@ pub use targets::{Target, TargetError};
 
 use crate::execute::Agent;
 use crate::history::{Store, StoreError};
+use crate::notify::Clusters;
 use crate::report::inspection::{Happening, RestartMatrix};
 use jiff::{SignedDuration, Timestamp};
 use kfleet_inspect::history::numbers;
 use kfleet_inspect::{CATALOGUE, FleetReadings, History, Inspection, InspectionFile, LayerError, Layers, Night, judge};
 use kfleet_model::{FleetName, HostName};
+use std::collections::BTreeSet;
 
 /// The file of the fleet directory with thresholds in layers, waivers, planned windows and acknowledgements.
 pub const FILE: &str = "inspection.yml";
@@ -52,6 +54,8 @@ pub enum InspectError {
 pub struct Inspected {
     /// The result.
     pub inspection: Inspection,
+    /// The clusters of each host, as the inventory has them.
+    pub clusters: Clusters,
     /// What it rests on.
     pub readings: FleetReadings,
     /// The numbers of the nights before and of this one, for trends.
@@ -122,5 +126,8 @@ pub async fn inspect(
         history.series.entry(name).or_default().push(point);
     }
     let happenings = happenings::since(store, &targets, since, now).await?;
-    Ok(Inspected { inspection, readings, history, restart, happenings, id })
+    let cluster =
+        |target: &Target| Some((target.host.clone(), BTreeSet::from([target.node.as_ref()?.cluster.clone()])));
+    let clusters = targets.iter().filter_map(cluster).collect();
+    Ok(Inspected { inspection, clusters, readings, history, restart, happenings, id })
 }

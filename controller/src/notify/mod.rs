@@ -4,7 +4,7 @@
 //! channel was told before, which [`message`]s there are; a [`channel`] renders one into a request within its peer's limits,
 //! signs it and judges the answer, as a pure function too (one file for each kind: [`dingtalk`], [`wecom`], [`feishu`],
 //! [`slack`], [`email`], [`pagerduty`], [`alertmanager`], [`webhook`]); [`send`] has the effects.
-//! Not here: where records of [`plan::Sent`] and [`send::Delivery`] are kept, and when an inspection runs.
+//! [`tell`] does all of it for one inspection. Not here: how records are kept (`history`), and when an inspection runs.
 
 pub mod alertmanager;
 mod alerts;
@@ -26,6 +26,7 @@ pub mod settings;
 mod sign;
 pub mod slack;
 mod smtp;
+mod tell;
 pub mod webhook;
 pub mod wecom;
 pub mod words;
@@ -44,3 +45,4 @@ pub use routing::Routing;
 pub use secret::Secret;
 pub use send::{Delivery, Outcome, Retry, deliver, deliver_all};
 pub use settings::{Loaded, Notify, load};
+pub use tell::tell;
