@@ -223,9 +223,16 @@ async fn cluster(
         topic_labels: BTreeMap::new(),
         group_labels: BTreeMap::new(),
         cost: part.cost,
-        readings: part.readings,
+        readings: part.readings.into_iter().chain(backups(when)).collect(),
     };
     (read, looks)
+}
+
+/// kfleet makes no backups, and nobody tells it of those that others make.
+fn backups(now: Timestamp) -> Vec<Reading> {
+    let why = "no backup is declared to kfleet".to_owned();
+    let reading = |key| Reading::of(key, Outcome::NotHere { why: why.clone() }, "the controller", now);
+    ["dr.backups", "dr.backup_at"].map(reading).into()
 }
 
 /// A KRaft controller that is no broker serves no metadata to clients, so it has no view.

@@ -232,6 +232,14 @@ pub(super) fn told_dirs(scene: &Scene<'_>) -> Result<BTreeMap<String, i64>, Gap>
     Ok(dirs.into_iter().map(|(path, dir)| (path, dir.error.map_or(0, |code| i64::from(code.0)))).collect())
 }
 
+/// Keys of the canary.
+pub(super) const CANARY_KEYS: &[&str] = &["kafka.canary.failures", "kafka.canary.p95"];
+
+/// An inspection only reads, so it has no records of its own to send through the broker.
+pub(super) fn canary(_: &Scene<'_>, _: &mut Sink) -> Result<(), Gap> {
+    Err(Gap::not_here("no canary writes to this broker"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

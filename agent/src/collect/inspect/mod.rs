@@ -131,6 +131,7 @@ static COLLECTORS: &[Collector] = &[
     collector("kafka file", kafka::FILE_KEYS, kafka::file).unless(kafka::absent),
     collector("kafka effective", kafka::EFFECTIVE_KEYS, kafka::effective).unless(kafka::absent),
     collector("kafka listeners", kafka::API_KEYS, kafka::api).unless(kafka::absent).within(FLEET),
+    collector("canary", kafka::CANARY_KEYS, kafka::canary).unless(kafka::absent),
     collector("log directories", log_dirs::KEYS, log_dirs::read).unless(kafka::absent).within(log_dirs::LIMIT),
     collector("log directories of the broker", log_dirs::ERROR_KEYS, log_dirs::errors).unless(kafka::absent),
     collector("zookeeper", zookeeper::STATE_KEYS, zookeeper::state).unless(zookeeper::absent),

@@ -12,8 +12,6 @@ use std::sync::Arc;
 /// Keys of a host that no collector here gives, with the reason.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("clock.skew", "the controller puts it beside the host's readings"),
-    ("kafka.canary.failures", "needs a topic of the canary's own"),
-    ("kafka.canary.p95", "needs a topic of the canary's own"),
     ("log.hits", "of the log signatures"),
     ("log.severity", "of the log signatures"),
     ("log.volatile", "of the log signatures"),
