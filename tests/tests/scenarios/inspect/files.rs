@@ -17,6 +17,21 @@ pub(super) const EDITED: Group = Group {
 const BACK: &str = "back /etc/kafka/server.properties";
 
 const FAULTS: &[Fault] = &[
+    // First made and last mended: they are set by way of a file that is well.
+    other(
+        "a dynamic value that hides the file's and is less safe",
+        "kafka2",
+        &["cfg.shadowed@host:kafka2", "cfg.min_isr@host:kafka2"],
+        Act::Work(|stage| Box::pin(dynamic(stage, "kafka2", r#"{"settings": {"min.insync.replicas": "1"}}"#))),
+        Act::Work(|stage| Box::pin(dynamic(stage, "kafka2", r#"{"absent": ["min.insync.replicas"]}"#))),
+    ),
+    other(
+        "unclean elections on one broker",
+        "kafka3",
+        &["cfg.unclean@host:kafka3"],
+        Act::Work(|stage| Box::pin(dynamic(stage, "kafka3", r#"{"settings": {"unclean.leader.election.enable": "true"}}"#))),
+        Act::Work(|stage| Box::pin(dynamic(stage, "kafka3", r#"{"absent": ["unclean.leader.election.enable"]}"#))),
+    ),
     fault(
         "a security setting that one broker alone has",
         "kafka1",
@@ -57,20 +72,6 @@ const FAULTS: &[Fault] = &[
         "back /etc/kafka/server.properties; rmdir /tmp/kafka-logs 2> /dev/null || true",
     )
     .also(&["disk.*@host:kafka1/volume:/tmp/kafka-logs"]),
-    other(
-        "a dynamic value that hides the file's and is less safe",
-        "kafka2",
-        &["cfg.shadowed@host:kafka2", "cfg.min_isr@host:kafka2"],
-        Act::Work(|stage| Box::pin(dynamic(stage, "kafka2", r#"{"settings": {"min.insync.replicas": "1"}}"#))),
-        Act::Work(|stage| Box::pin(dynamic(stage, "kafka2", r#"{"absent": ["min.insync.replicas"]}"#))),
-    ),
-    other(
-        "unclean elections on one broker",
-        "kafka3",
-        &["cfg.unclean@host:kafka3"],
-        Act::Work(|stage| Box::pin(dynamic(stage, "kafka3", r#"{"settings": {"unclean.leader.election.enable": "true"}}"#))),
-        Act::Work(|stage| Box::pin(dynamic(stage, "kafka3", r#"{"absent": ["unclean.leader.election.enable"]}"#))),
-    ),
     fault(
         "a configuration that anybody reads",
         "kafka2",

@@ -281,8 +281,9 @@ pub(super) const HUNG: Group = Group {
         "topic.at_min_isr@cluster:kafka",
         "topic.preferred_leader@cluster:kafka",
         "cap.restart_safe@cluster:kafka/broker:*",
-        // What the hung broker coordinates is asked of it until it is given up.
+        // What the hung broker coordinates is asked of it until it is given up; and whether it has a throttle left is not known.
         "group.*@cluster:kafka*",
+        "cfg.left_throttle@cluster:kafka",
     ],
     made: Act::Nothing,
     mended: Act::Work(|stage| Box::pin(furnish_whole(stage))),
@@ -319,20 +320,20 @@ async fn go_on(stage: &Stage) -> Result<()> {
     stage.lab.host("kafka2")?.signal("CONT", "kafka").await
 }
 
-/// A log directory that fails under a broker, and two hosts that do not reach each other.
+/// A log directory that fails under a broker, and two others that do not reach each other.
 pub(super) const PARTED: Group = Group {
     name: "a disk that fails and hosts that are parted",
     faults: BROKEN,
     also: &[
         "logs.signatures@host:*",
-        // A broker that loses its server's connection takes another server, and may lose its session over it.
-        "broker.metadata_view@cluster:kafka",
-        "topic.*@cluster:kafka*",
-        "cap.restart_safe@cluster:kafka/broker:*",
         "net.mesh@host:kafka2/endpoint:*",
-        "net.mesh@host:zk3/endpoint:*",
+        "net.mesh@host:kafka3/endpoint:*",
         "net.retrans@host:kafka2",
-        "net.retrans@host:zk3",
+        "net.retrans@host:kafka3",
+        // Copies on the failed disk, and those between the two, fall behind; brokers hear of that one after another.
+        "topic.*@cluster:kafka*",
+        "broker.metadata_view@cluster:kafka",
+        "cap.restart_safe@cluster:kafka/broker:*",
     ],
     made: Act::Nothing,
     mended: Act::Work(|stage| Box::pin(furnish_whole(stage))),
@@ -350,10 +351,10 @@ const BROKEN: &[Fault] = &[
         "chmod 0755 /var/lib/kafka/data2; systemctl restart kafka",
     ),
     other(
-        "two hosts that do not reach each other",
+        "two brokers that do not reach each other",
         "kafka2",
-        &["net.mesh@host:kafka2/endpoint:*"],
-        Act::Work(|stage| Box::pin(async move { stage.lab.partition("kafka2", "zk3").await })),
+        &["net.advertised@host:kafka2/endpoint:kafka3:9092", "net.advertised@host:kafka3/endpoint:kafka2:9092"],
+        Act::Work(|stage| Box::pin(async move { stage.lab.partition("kafka2", "kafka3").await })),
         Act::Work(|stage| Box::pin(async move { stage.lab.heal().await })),
     ),
 ];
