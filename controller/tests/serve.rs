@@ -106,6 +106,20 @@ fn a_run_by_hand_that_fails_is_recorded_and_the_check_tells_it() {
 }
 
 #[test]
+fn the_example_of_the_page_is_right() {
+    let page = include_str!("../../docs/schedules.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let dir = fleet(example);
+    let list = kfleet(dir.path()).args(["schedule", "list"]).output().unwrap();
+    assert_eq!(list.status.code(), Some(0), "{}", text(&list.stderr));
+    // Three starts, between half past two and a quarter to three.
+    let shown = text(&list.stdout);
+    let starts: Vec<&str> = shown.lines().skip(1).collect();
+    assert!(starts.len() == 3 && starts.iter().all(|line| line.contains(" 02:3") || line.contains(" 02:4")), "{shown}");
+}
+
+#[test]
 fn a_wrong_file_and_an_unknown_name_are_bad_input() {
     let dir = fleet("schedules:\n  - {name: nightly, corn: '0 2 * * *', zone: Asia/Shanghai}\n");
     for words in [&["serve"][..], &["schedule", "check"], &["schedule", "run", "nightly"]] {

@@ -95,7 +95,10 @@ struct Standing<'a> {
 impl<'a> Standing<'a> {
     async fn of(store: &Store, entry: &'a Entry, now: Timestamp) -> Result<Self, CliError> {
         let schedule = &entry.schedule;
-        let next = std::iter::successors(schedule.next(now), |occurrence| schedule.next(occurrence.at));
+        // One whose time has come may still wait for its jitter.
+        let first = schedule.next(now - schedule.jitter);
+        let next = std::iter::successors(first, |occurrence| schedule.next(occurrence.at));
+        let next = next.filter(|occurrence| occurrence.start > now);
         let runs = store.schedule_runs(&schedule.name, LOOKED_AT).await?;
         let until = store.schedule_until(&schedule.name, &entry.rule()).await?;
         let due = until.and_then(|until| schedule.next(until));

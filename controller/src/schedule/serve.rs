@@ -101,6 +101,10 @@ impl<S: Source> Server<S> {
         tracing::info!(schedules = self.entries.len(), "serving");
         notify("READY=1");
         while !stop.is_cancelled() {
+            // A run that ended just now does not overlap the next one.
+            while let Some(ended) = self.tasks.try_join_next() {
+                self.ended(ended)?;
+            }
             let next = self.look(runs).await?;
             notify("WATCHDOG=1");
             let wait = self.wait(next);

@@ -130,6 +130,9 @@ struct World {
     _dir: tempfile::TempDir,
 }
 
+/// Longer than anything takes on a busy machine; a test that waits for this long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The evening before the first night: 02:00 in Shanghai is 18:00 UTC.
 const EVENING: &str = "2026-01-01T17:00:00Z";
 
@@ -179,12 +182,31 @@ impl World {
     /// Moves both clocks to a moment of the wall clock; a run begins then.
     async fn begins(&mut self, moment: &str) -> Begun {
         let time = moment.parse::<Timestamp>().unwrap().duration_since(self.clock.now());
+        self.waits.mark_unchanged();
         self.clock.advance(time.unsigned_abs());
-        self.begun.recv().await.unwrap()
+        // A server that was just looking has read the clock before, and naps until the start that it then saw in the past.
+        loop {
+            tokio::select! {
+                begun = self.begun.recv() => return begun.unwrap(),
+                () = tokio::time::sleep(PATIENCE) => panic!("nothing begins at {moment}: {:?}", self.runs().await),
+                waits = self.waits.changed() => {
+                    waits.unwrap();
+                    self.clock.advance(NAP);
+                }
+            }
+        }
+    }
+
+    /// Ends the run that goes on, and waits until its task is over: then only the server and the test hold the job.
+    async fn finish(&self, acts: &mpsc::UnboundedSender<Act>, act: Act) {
+        acts.send(act).unwrap();
+        while Arc::strong_count(&self.desk.job) > 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn alert(&mut self) -> AlertKind {
-        self.alerts.recv().await.unwrap().kind
+        tokio::time::timeout(PATIENCE, self.alerts.recv()).await.unwrap().unwrap().kind
     }
 
     async fn runs(&self) -> Vec<(String, Option<ScheduleEnd>)> {
@@ -216,9 +238,7 @@ async fn nights_are_run_and_what_is_not_well_is_told_and_taken_back() {
         assert_eq!(occurrence.to_string(), night);
         let intent = world.runs().await;
         assert_eq!(intent[0], (night.to_owned(), None), "the intent is stored before the run");
-        world.waits.mark_unchanged();
-        acts.send(act).unwrap();
-        world.waits.changed().await.unwrap();
+        world.finish(&acts, act).await;
         assert_eq!(world.runs().await[0], (night.to_owned(), Some(end)));
     }
     let mut told = Vec::new();
@@ -263,9 +283,7 @@ async fn the_next_night_is_left_out_while_the_last_one_still_runs() {
     world.pass(Duration::from_secs(299)).await;
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(world.alert().await, AlertKind::Overlapped);
-    world.waits.mark_unchanged();
-    acts.send(Act::End(JobEnd::Done)).unwrap();
-    world.waits.changed().await.unwrap();
+    world.finish(&acts, Act::End(JobEnd::Done)).await;
     let (third, _acts) = world.begins("2026-01-01T17:15:00Z").await;
     assert_eq!(third.to_string(), "2026-01-01T17:15:00Z");
     let wanted = [
@@ -287,7 +305,7 @@ async fn after_a_downtime_the_newest_night_is_caught_up_and_the_others_are_told_
     let (occurrence, acts) = world.begun.recv().await.unwrap();
     assert_eq!(occurrence.to_string(), "2026-01-05T18:00:00Z");
     assert_eq!(world.alert().await, AlertKind::Missed { count: 4 });
-    acts.send(Act::End(JobEnd::Done)).unwrap();
+    world.finish(&acts, Act::End(JobEnd::Done)).await;
     assert_eq!(world.alert().await, AlertKind::Recovered);
     world.stop().await;
     // A restart runs nothing a second time.
@@ -307,7 +325,7 @@ async fn a_clock_that_jumps_ahead_and_back_runs_no_night_twice_and_loses_none() 
     let (ahead, acts) = world.begun.recv().await.unwrap();
     assert_eq!(ahead.to_string(), "2026-01-03T18:00:00Z");
     assert_eq!(world.alert().await, AlertKind::Missed { count: 2 });
-    acts.send(Act::End(JobEnd::Done)).unwrap();
+    world.finish(&acts, Act::End(JobEnd::Done)).await;
     assert_eq!(world.alert().await, AlertKind::Recovered);
     world.clock.step_ms.store(0, Ordering::SeqCst);
     // Twice: a look that was going on may have read the clock before it went back.
@@ -316,9 +334,7 @@ async fn a_clock_that_jumps_ahead_and_back_runs_no_night_twice_and_loses_none() 
     for night in ["2026-01-01T18:00:00Z", "2026-01-02T18:00:00Z", "2026-01-04T18:00:00Z"] {
         let (occurrence, acts) = world.begins(night).await;
         assert_eq!(occurrence.to_string(), night, "the night that ran while the clock was ahead is not run again");
-        world.waits.mark_unchanged();
-        acts.send(Act::End(JobEnd::Done)).unwrap();
-        world.waits.changed().await.unwrap();
+        world.finish(&acts, Act::End(JobEnd::Done)).await;
     }
     let runs = world.runs().await;
     assert!(runs.len() == 4 && runs.iter().all(|(_, end)| *end == Some(ScheduleEnd::Done)), "{runs:?}");
@@ -363,8 +379,10 @@ async fn a_changed_file_is_taken_and_a_wrong_one_is_told_once_and_not() {
     assert!(why.starts_with("schedule nightly: cron '0 2 * *'"), "{why}");
     let (occurrence, acts) = world.begins("2026-01-01T18:00:00Z").await;
     assert_eq!(occurrence.to_string(), "2026-01-01T18:00:00Z", "the old schedules stay");
-    acts.send(Act::End(JobEnd::Done)).unwrap();
+    world.finish(&acts, Act::End(JobEnd::Done)).await;
     *world.source.0.lock().unwrap() = nightly("0 4 * * *");
+    // Twice: a look that was going on has read the file before.
+    world.pass(WAKE).await;
     world.pass(WAKE).await;
     let (occurrence, _acts) = world.begins("2026-01-01T20:00:00Z").await;
     assert_eq!(occurrence.to_string(), "2026-01-01T20:00:00Z");
