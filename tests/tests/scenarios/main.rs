@@ -90,6 +90,9 @@ const SCENARIOS: &[(&str, Hosts, Scenario)] = &[
     ("three_bare_hosts_become_a_kraft_cluster_and_a_second_run_changes_nothing", OWN_ETC, |_s| {
         Box::pin(deploy::kraft())
     }),
+    ("three_bare_hosts_become_a_kraft_cluster_with_the_fleets_certificates_scram_and_acls", OWN_ETC, |_s| {
+        Box::pin(deploy::kraft_secured())
+    }),
     ("two_operators_can_not_roll_one_cluster", Any, |s| Box::pin(roll::second_operator(s))),
 ];
 
