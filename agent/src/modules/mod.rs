@@ -31,6 +31,7 @@ mod os_tune;
 mod ping;
 mod replace;
 mod service;
+mod service_certificate;
 mod service_config;
 mod setup;
 mod shared;
@@ -74,6 +75,8 @@ pub static MODULES: &[&dyn AnyModule] = &[
     &service::Service::SERVICE,
     &service::Service::SYSTEMD,
     &service::Service::SYSTEMD_SERVICE,
+    &service_certificate::Request,
+    &service_certificate::Install,
     &service_config::ServiceConfig::KAFKA,
     &service_config::ServiceConfig::ZOOKEEPER,
     &setup::Setup,

@@ -82,13 +82,17 @@ pub(super) fn run(fleet: &Fleet, command: &Command) -> Outcome {
 }
 
 fn list(store: &FleetStore, json: bool) -> Result<(), CliError> {
-    let issued = store.issued()?;
+    let (issued, services) = (store.issued()?, store.issued_services()?);
     if json {
-        let text = serde_json::to_string_pretty(&issued).map_err(|error| CliError::internal(&error))?;
+        let value = |record: Result<serde_json::Value, _>| record.map_err(|error| CliError::internal(&error));
+        let all = issued.iter().map(|record| value(serde_json::to_value(record)));
+        let all = all.chain(services.iter().map(|record| value(serde_json::to_value(record))));
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        let text = serde_json::to_string_pretty(&all).map_err(|error| CliError::internal(&error))?;
         report::print(&(text + "\n"));
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = issued
+    let mut rows: Vec<Vec<String>> = issued
         .iter()
         .map(|record| {
             vec![
@@ -99,6 +103,14 @@ fn list(store: &FleetStore, json: bool) -> Result<(), CliError> {
             ]
         })
         .collect();
+    rows.extend(services.iter().map(|record| {
+        vec![
+            format!("{} on {} ({})", record.service, record.host, record.names.join(", ")),
+            record.serial.to_string(),
+            record.not_before.to_string(),
+            record.not_after.to_string(),
+        ]
+    }));
     report::print(&report::table::render(&["identity", "serial", "not before", "not after"], &rows));
     Ok(())
 }

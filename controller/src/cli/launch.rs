@@ -190,6 +190,7 @@ pub(super) async fn launch(fleet: &Fleet, request: Request, store: Store, resume
         extra_vars: loaded.extra_vars,
         catalogue: loaded.catalogue,
         files: loaded.files,
+        pki: fleet.pki(),
         dial,
         events,
         store: store.clone(),

@@ -1,8 +1,10 @@
 //! Tasks that the controller does itself, and the controller's half of those that need its files.
 //!
 //! `debug`, `set_fact`, `assert`, `fail`, `include_vars` and `pause` never leave the controller. `template` is rendered
-//! here and `copy` read here; what travels is content, or the hash of a file that the agent's cache gets first.
+//! here and `copy` read here, and certificates of services are signed here; what travels is content, or the hash of a file
+//! that the agent's cache gets first.
 
+use super::certificate;
 use super::files;
 use super::hosts::RunHost;
 use super::task::{TaskFailure, TaskRun};
@@ -61,6 +63,8 @@ pub(super) fn prepare(
         "pause" => pause(&params, check),
         "template" => template(task, vars, params),
         "copy" => copy(task, params),
+        "service_certificate_request" => certificate::request(&task.play.run.pki, host, params, check),
+        "service_certificate" => certificate::sign(&task.play.run.pki, host, params, check),
         module => Ok(Prepared::Op { module: module.to_owned(), params, files: Vec::new() }),
     }
 }

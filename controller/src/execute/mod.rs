@@ -8,6 +8,7 @@
 
 mod action;
 mod agents;
+mod certificate;
 pub mod clock;
 mod dial;
 mod disk;

@@ -84,6 +84,8 @@ pub struct RunInput {
     pub catalogue: Catalogue,
     /// The operator's files.
     pub files: Arc<RecordedFiles>,
+    /// The fleet's folder of certificates and authorities.
+    pub pki: PathBuf,
     /// How agents are reached.
     pub dial: Arc<dyn Dial>,
     /// The run's event stream.
@@ -118,6 +120,7 @@ pub struct Run {
     pub lease: Mutex<Option<Lease>>,
     pub(super) extra_vars: Arc<VarStore>,
     pub(super) engine: Engine,
+    pub(super) pki: PathBuf,
     pub(super) hosts: Arc<BTreeMap<HostName, Arc<RunHost>>>,
     files: Arc<RecordedFiles>,
     catalogue: Catalogue,
@@ -176,6 +179,7 @@ impl Run {
             parse_options: parse::Options { extra_vars: input.extra_vars, ..parse::Options::default() },
             extra_vars: Arc::new(extra_vars),
             engine: Engine::new(lookups),
+            pki: input.pki,
             hosts: Arc::new(hosts),
             files: input.files,
             catalogue: input.catalogue,

@@ -101,6 +101,9 @@ const SCENARIOS: &[(&str, Hosts, Scenario)] = &[
     ("with_half_of_the_hosts_down_an_inspection_ends_on_time_and_says_so", OWN_KERNEL, |_s| {
         Box::pin(inspect::half_down())
     }),
+    ("three_bare_hosts_become_a_kraft_cluster_with_the_fleets_certificates_scram_and_acls", OWN_ETC, |_s| {
+        Box::pin(deploy::kraft_secured())
+    }),
     ("two_operators_can_not_roll_one_cluster", Any, |s| Box::pin(roll::second_operator(s))),
 ];
 

@@ -88,7 +88,7 @@ fn a_certificate_is_renewed_in_the_last_third_of_its_life_and_not_before() {
     let services = authority(AuthorityKind::Services);
     let (key, pem) = signed(&services, &usual());
     let text = format!("{}{pem}", *key);
-    let life = SERVICE_LIFETIME.as_secs() as i64 + 3_600;
+    let life = i64::try_from(SERVICE_LIFETIME.as_secs()).unwrap() + 3_600;
     let end = after(365);
     for (left, late) in [(life / 3 + 2, false), (life / 3 - 2, true), (1, true), (-1, true), (-86_400, true)] {
         let at = end - SignedDuration::from_secs(left);
