@@ -7,6 +7,7 @@
 //! All answers together are large on a large cluster, so questions go out in batches; what is asked of one broker is
 //! asked one after the other.
 
+mod coordinators;
 mod groups;
 mod offsets;
 mod peers;

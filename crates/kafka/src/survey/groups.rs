@@ -1,19 +1,17 @@
 //! Consumer groups: which there are, what state they are in, and how far they have committed, from their coordinators.
 //!
-//! Each broker lists the groups that it coordinates, so the list tells where to ask; a coordinator that has moved since
-//! is looked for with FindCoordinator. That request makes Kafka create its topic of offsets where there is none, which
-//! can not happen here: a group that is listed stands in that topic.
+//! Each broker lists the groups that it coordinates, so the list tells where to ask.
 
 use super::peers::Peers;
-use super::{ATTEMPTS, Shared, Survey, pause, still_open};
+use super::{ATTEMPTS, Shared, Survey, pause};
 use crate::error::{ErrorCode, KafkaError};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest,
-    OffsetFetchRequest, OffsetFetchResponse,
+    ConsumerGroupDescribeRequest, DescribeGroupsRequest, GroupId, ListGroupsRequest, OffsetFetchRequest,
+    OffsetFetchResponse,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 use kfleet_model::{BrokerId, TopicPartition};
@@ -22,18 +20,15 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// How many groups one request asks about. A group's answer has all its members or all its partitions.
-const GROUPS_A_REQUEST: usize = 100;
+pub(super) const GROUPS_A_REQUEST: usize = 100;
 
 /// Where Kafka keeps groups (`Topic.GROUP_METADATA_TOPIC_NAME`).
-const OFFSETS_TOPIC: &str = "__consumer_offsets";
+pub(super) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// OffsetFetch for all partitions of a group came with version 2 (Kafka 0.10.2), for many groups with version 8
 /// (KIP-709, Kafka 3.0).
 const ALL_PARTITIONS: i16 = 2;
 const MANY_GROUPS: i16 = 8;
-
-/// FindCoordinator for many groups came with version 4 (KIP-699, Kafka 3.0).
-const MANY_COORDINATORS: i16 = 4;
 
 /// What DescribeGroups says of a group that is not there, up to its version 5.
 const DEAD: &str = "Dead";
@@ -171,59 +166,9 @@ impl Survey {
     ) -> BTreeMap<String, Shared<BTreeMap<TopicPartition, Result<i64, ErrorCode>>>> {
         self.of_coordinators(groups, OffsetFetchRequest::KEY, fetch, deadline).await
     }
-
-    /// Asks the coordinators of groups, and those that are found anew when one has moved.
-    async fn of_coordinators<T>(
-        &mut self,
-        groups: &BTreeSet<String>,
-        api: i16,
-        ask: impl AsyncFn(&mut Peers, BrokerId, &[String], Instant) -> BTreeMap<String, Shared<T>>,
-        deadline: Instant,
-    ) -> BTreeMap<String, Shared<T>> {
-        let mut found = self.ask_coordinators(groups, api, &ask, deadline).await;
-        for _ in 1..ATTEMPTS {
-            let open = still_open(&found);
-            if open.is_empty() || !pause(deadline).await {
-                break;
-            }
-            // The new coordinator may be a broker that was not there before.
-            self.look_again(&BTreeSet::from([OFFSETS_TOPIC.to_owned()]), deadline).await;
-            let lost = find(&mut self.peers, &mut self.coordinators, &open, deadline).await;
-            let again = open.into_iter().filter(|name| !lost.contains_key(name)).collect();
-            found.extend(lost.into_iter().map(|(name, error)| (name, Err(error))));
-            found.extend(self.ask_coordinators(&again, api, &ask, deadline).await);
-        }
-        found
-    }
-
-    async fn ask_coordinators<T>(
-        &mut self,
-        groups: &BTreeSet<String>,
-        api: i16,
-        ask: &impl AsyncFn(&mut Peers, BrokerId, &[String], Instant) -> BTreeMap<String, Shared<T>>,
-        deadline: Instant,
-    ) -> BTreeMap<String, Shared<T>> {
-        let own = self.peers.own();
-        let mut found = BTreeMap::new();
-        let mut kept: BTreeMap<BrokerId, Vec<String>> = BTreeMap::new();
-        for name in groups {
-            let node = self.coordinators.get(name).copied().unwrap_or(own);
-            kept.entry(node).or_default().push(name.clone());
-        }
-        for (node, names) in kept {
-            for some in names.chunks(GROUPS_A_REQUEST) {
-                let mut answer = ask(&mut self.peers, node, some, deadline).await;
-                for name in some {
-                    let missing = || Err(self.peers.incomplete(node, api, about(name)));
-                    found.insert(name.clone(), answer.remove(name).unwrap_or_else(missing));
-                }
-            }
-        }
-        found
-    }
 }
 
-fn about(group: &str) -> String {
+pub(super) fn about(group: &str) -> String {
     format!("group '{group}'")
 }
 
@@ -349,51 +294,4 @@ fn offset(topic: &str, partition: i32, committed: i64, code: i16) -> Option<(Top
         Some(code) => Some((partition, Err(code))),
         None => (committed >= 0).then_some((partition, Ok(committed))),
     }
-}
-
-/// Looks for coordinators and notes those that are found; gives the groups that have none, with why.
-async fn find(
-    peers: &mut Peers,
-    coordinators: &mut BTreeMap<String, BrokerId>,
-    groups: &BTreeSet<String>,
-    deadline: Instant,
-) -> BTreeMap<String, Arc<KafkaError>> {
-    let own = peers.own();
-    let names: Vec<&String> = groups.iter().collect();
-    let version = match peers.highest::<FindCoordinatorRequest>(own, deadline).await {
-        Ok(version) => version.unwrap_or(0),
-        Err(error) => return names.into_iter().map(|name| (name.clone(), error.clone())).collect(),
-    };
-    let mut lost = BTreeMap::new();
-    let at_once = if version >= MANY_COORDINATORS { GROUPS_A_REQUEST } else { 1 };
-    for some in names.chunks(at_once) {
-        let keys: Vec<StrBytes> = some.iter().map(|name| StrBytes::from_string((*name).clone())).collect();
-        let request = FindCoordinatorRequest::default();
-        let request = match keys.as_slice() {
-            [key] if at_once == 1 => request.with_key(key.clone()),
-            _ => request.with_coordinator_keys(keys),
-        };
-        let answer = match peers.call(own, &request, 0, deadline).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                lost.extend(some.iter().map(|name| ((*name).clone(), error.clone())));
-                continue;
-            }
-        };
-        let told: Vec<(String, i32, i16)> = if at_once == 1 {
-            some.iter().map(|name| ((*name).clone(), answer.node_id.0, answer.error_code)).collect()
-        } else {
-            answer.coordinators.iter().map(|one| (one.key.to_string(), one.node_id.0, one.error_code)).collect()
-        };
-        for (name, node, code) in told {
-            match ErrorCode::check(code) {
-                None => _ = coordinators.insert(name, BrokerId(node)),
-                Some(code) => {
-                    let error = peers.refused(own, FindCoordinatorRequest::KEY, about(&name), code, None);
-                    lost.insert(name, error);
-                }
-            }
-        }
-    }
-    lost
 }

@@ -25,9 +25,11 @@ fn names(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// What groups have committed in topic `a`, by partition.
-fn committed(groups: &[(&str, &[(i32, Result<i64, ErrorCode>)])]) -> Committed {
-    let group = |(name, offsets): &(&str, &[(i32, Result<i64, ErrorCode>)])| {
+/// A group with what it has committed in topic `a`, by partition.
+type Has<'a> = (&'a str, &'a [(i32, Result<i64, ErrorCode>)]);
+
+fn committed(groups: &[Has<'_>]) -> Committed {
+    let group = |(name, offsets): &Has<'_>| {
         let offsets = offsets.iter().map(|(number, offset)| (partition("a", *number), *offset));
         ((*name).to_owned(), Ok(offsets.collect()))
     };
@@ -42,10 +44,8 @@ fn told(samples: Samples) -> BTreeMap<String, Reading> {
 }
 
 fn offsets(reading: &Reading) -> &BTreeMap<String, Vec<OffsetSample>> {
-    match &reading.outcome {
-        Outcome::Read(Datum::Offsets(offsets)) => offsets,
-        other => panic!("{other:?}"),
-    }
+    let Outcome::Read(Datum::Offsets(offsets)) = &reading.outcome else { panic!("{:?}", reading.outcome) };
+    offsets
 }
 
 #[test]
@@ -233,12 +233,10 @@ async fn a_live_cluster_says_something_of_every_topic_and_group() {
     let of = |key: &str| -> BTreeMap<String, &Datum> {
         let readings = part.readings.iter().filter(|reading| reading.key == key);
         readings
-            .map(|reading| match &reading.outcome {
-                Outcome::Read(datum) => {
-                    assert_eq!(Some(datum.kind()), readings::find(key).map(|key| key.kind), "{key}");
-                    (reading.part.as_ref().unwrap().name.clone(), datum)
-                }
-                other => panic!("{key} of {:?}: {other:?}", reading.part),
+            .map(|reading| {
+                let Outcome::Read(datum) = &reading.outcome else { panic!("{reading:?}") };
+                assert_eq!(Some(datum.kind()), readings::find(key).map(|key| key.kind), "{key}");
+                (reading.part.as_ref().unwrap().name.clone(), datum)
             })
             .collect()
     };
