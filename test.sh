@@ -8,8 +8,10 @@ PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 step() { printf '\n== %s\n' "$1"; }
 
 step 'What is needed'
-sh tests/setup.sh
-if [ "${1:-all}" != quick ]; then
+if [ "${1:-all}" = quick ]; then
+    sh tests/setup.sh
+else
+    sh tests/setup.sh tests
     sh tests/build.sh
 fi
 

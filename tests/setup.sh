@@ -138,4 +138,16 @@ else
     say 'supervisord' 'missing: only needed where containers can not boot (Debian package python3-venv or supervisor)'
 fi
 
+# `setup.sh tests`: the pages of reports are looked at in a real browser. A machine without one skips those tests and says so.
+if [ "${1:-}" = tests ]; then
+    if command -v chromium >/dev/null 2>&1; then
+        say 'Chromium' 'ready'
+    elif may_be_root && command -v apt-get >/dev/null 2>&1 &&
+        { as_root apt-get update && as_root apt-get install --yes --no-install-recommends chromium; } >/dev/null 2>&1; then
+        say 'Chromium' 'installed'
+    else
+        say 'Chromium' 'missing: the pages of reports are not looked at'
+    fi
+fi
+
 say 'setup' "done in $(($(date +%s) - began)) s"

@@ -94,10 +94,15 @@ fn command_settings(config: &Config) -> CommandSettings {
         home_dir: config.state_dir.clone(),
         output_cap_bytes: config.limits.output_bytes,
         result_output_bytes: usize::try_from(config.limits.result_output_bytes).unwrap_or(usize::MAX),
-        service_manager: match config.service_manager {
-            Keeper::Systemd => ServiceManager::Systemd,
-            Keeper::Supervisord => ServiceManager::Supervisord { socket: config.supervisord_socket.clone() },
-        },
+        service_manager: service_manager(config),
+    }
+}
+
+/// What keeps the host's services, as the configuration says.
+pub(crate) fn service_manager(config: &Config) -> ServiceManager {
+    match config.service_manager {
+        Keeper::Systemd => ServiceManager::Systemd,
+        Keeper::Supervisord => ServiceManager::Supervisord { socket: config.supervisord_socket.clone() },
     }
 }
 

@@ -1,5 +1,7 @@
 //! The command line of `kfleet-agent`.
 
+mod inspect;
+
 use crate::agent::{self, AgentError};
 use crate::config::{self, Config, ConfigError};
 use crate::exit::{self, Code};
@@ -61,6 +63,8 @@ enum Command {
         #[arg(long, default_value = HostStore::DEFAULT_DIR)]
         dir: PathBuf,
     },
+    /// Inspect this host alone; ends with 0 ok, 1 warn, 2 crit, 3 unknown, as Nagios has it
+    Inspect(inspect::InspectArguments),
     /// List the modules that this agent has
     Modules {
         /// As JSON, with all parameters.
@@ -92,6 +96,8 @@ enum CliError {
     Runtime(#[source] io::Error),
     #[error("failed to write the answer")]
     Output(#[source] io::Error),
+    #[error("failed to inspect this host: {0}")]
+    Inspect(String),
     #[error("the log filter {text:?} in the configuration is wrong: {why}")]
     Filter { text: String, why: String },
 }
@@ -108,6 +114,7 @@ impl CliError {
             | Self::Certificate { .. } => exit::IDENTITY,
             Self::Agent(AgentError::Serve(ServeError::Signals(_) | ServeError::Transport(_)))
             | Self::Runtime(_)
+            | Self::Inspect(_)
             | Self::Output(_) => exit::FAILED,
         }
     }
@@ -117,6 +124,12 @@ impl CliError {
 #[must_use]
 pub fn main(arguments: Arguments) -> Code {
     let outcome = match arguments.command {
+        Command::Inspect(arguments) => {
+            return inspect::inspect(&arguments).unwrap_or_else(|error| {
+                writeln!(io::stderr(), "kfleet-agent: {}", chain(&error)).ok();
+                inspect::NOT_DONE
+            });
+        }
         Command::Serve { config } => serve(config.as_deref()),
         Command::Request { fleet, host, dir } => request(&fleet, &host, &dir),
         Command::InstallCert { file, cert, operators_ca, agents_ca, dir } => match file.or(cert) {
@@ -135,13 +148,18 @@ pub fn main(arguments: Arguments) -> Code {
     }
 }
 
-fn serve(path: Option<&Path>) -> Result<(), CliError> {
+/// The configuration of the given path, else that of the usual one, else the defaults.
+fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
     let default = Path::new(config::DEFAULT_PATH);
-    let config = match path {
-        Some(path) => Config::load(path)?,
-        None if default.exists() => Config::load(default)?,
-        None => Config::default(),
-    };
+    match path {
+        Some(path) => Config::load(path),
+        None if default.exists() => Config::load(default),
+        None => Ok(Config::default()),
+    }
+}
+
+fn serve(path: Option<&Path>) -> Result<(), CliError> {
+    let config = load(path)?;
     log_to_stderr(&config.log)?;
     // One thread for all connections: encryption for one host's traffic is far below a core, and an agent must never take
     // more than one from the broker beside it. What blocks runs on threads of its own that end when they are idle.

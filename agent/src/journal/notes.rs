@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Notes {
     dir: PathBuf,
+    /// Somebody only looks: the agent's own notes stay as they are.
+    looking: bool,
 }
 
 impl Notes {
@@ -23,7 +25,13 @@ impl Notes {
     pub fn open(state_dir: &Path) -> Result<Self, StateError> {
         let dir = state_dir.join("notes");
         files::make_private_dir(&dir)?;
-        Ok(Self { dir })
+        Ok(Self { dir, looking: false })
+    }
+
+    /// The notes below a state directory for somebody who only looks: nothing is made, and nothing is written.
+    #[must_use]
+    pub fn to_look_at(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("notes"), looking: true }
     }
 
     /// A note; none when there is none of that name.
@@ -39,6 +47,9 @@ impl Notes {
     /// # Errors
     /// When it can not be written; then the old one is there.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), StateError> {
+        if self.looking {
+            return Ok(());
+        }
         files::replace(&self.path(name), content, Durable::Yes)
     }
 
@@ -63,5 +74,8 @@ mod tests {
         let notes = Notes::open(state.path()).unwrap();
         assert_eq!(notes.read("logs").unwrap().as_deref(), Some(&b"two"[..]));
         assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 1, "nothing is written elsewhere");
+        let looker = Notes::to_look_at(state.path());
+        looker.write("logs", b"three").unwrap();
+        assert_eq!(looker.read("logs").unwrap().as_deref(), Some(&b"two"[..]), "a looker changed a note");
     }
 }

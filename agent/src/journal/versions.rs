@@ -98,6 +98,12 @@ impl Versions {
         Ok(Self { dir, turn: Mutex::default() })
     }
 
+    /// The versions below a state directory for somebody who only looks: nothing is made.
+    #[must_use]
+    pub fn to_look_at(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("versions"), turn: Mutex::default() }
+    }
+
     /// Records what is at `path` now, unless that is known, and what comes in its place. After it returns, what is there
     /// now can be lost.
     ///

@@ -40,7 +40,7 @@ use super::{CollectError, parse};
 use crate::host::HostView;
 use crate::runner::panic_text;
 use jiff::Timestamp;
-use kfleet_inspect::{Cost, HostReadings, Role};
+use kfleet_inspect::{Cost, HostReadings, Outcome, Reading, Role};
 use kfleet_model::Map;
 use params::Params;
 use scene::Scene;
@@ -149,6 +149,28 @@ static COLLECTORS: &[Collector] = &[
     collector("write times", disks::TIME_KEYS, disks::write_times).after(),
     collector("listen overflows", network::RATE_KEYS, network::overflow_rate).after(),
 ];
+
+/// Keys of a host that no collector here gives, with the reason.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("clock.skew", "only a controller can compare the clocks of hosts"),
+    ("log.hits", "no known message was seen"),
+    ("log.severity", "no known message was seen"),
+    ("log.volatile", "no known message was seen"),
+];
+
+/// Reads this host for itself, without a controller: what only that could add is told as not here.
+///
+/// # Errors
+/// As [`host()`].
+pub fn local(view: &dyn HostView, params: &Map) -> Result<HostReadings, CollectError> {
+    let mut readings = host(view, params)?;
+    let said: BTreeSet<String> = readings.readings.iter().map(|reading| reading.key.clone()).collect();
+    for (key, why) in ELSEWHERE.iter().filter(|(key, _)| !said.contains(*key)) {
+        let outcome = Outcome::NotHere { why: (*why).to_owned() };
+        readings.readings.push(Reading::of(key, outcome, "an inspection without a controller", readings.when));
+    }
+    Ok(readings)
+}
 
 /// Reads a host.
 ///

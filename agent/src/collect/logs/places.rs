@@ -14,6 +14,9 @@ use kfleet_logs::{Clock, Shape, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+/// Where systemd says which kind of container it runs in (systemd.io, "The Container Interface").
+const CONTAINER: &str = "/run/systemd/container";
+
 /// Folders of Kafka's logs where nothing says another one.
 const KAFKA: [&str; 3] = ["/var/log/kafka", "/opt/kafka/logs", "/usr/local/kafka/logs"];
 
@@ -79,6 +82,10 @@ pub(super) fn logs(host: &dyn HostView, services: Option<&[String]>, heard: &mut
     }
     if named && all.is_empty() {
         heard.told.push(format!("there is no unit {} here", services.join(" or ")));
+    }
+    if host.stat(Path::new(CONTAINER), true)?.is_some() {
+        heard.told.push("a container has no kernel log of its own: the machine's is not looked at".to_owned());
+        return Ok(Logs { all });
     }
     let clock = Clock { zone: TimeZone::UTC, boot, start: None };
     let (name, shape) = ("kernel".to_owned(), Shape::Kernel);
