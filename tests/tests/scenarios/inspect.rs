@@ -81,10 +81,13 @@ pub(crate) async fn every_fault() -> Result<()> {
             let found = seeded(stage, group, &mut table).await;
             let healed = heal(stage, group).await;
             failures.extend(found.err().map(|error| format!("{}: {error:#}", group.name)));
-            // With what is left of one group the next one can not be told apart from it.
-            if let Err(error) = healed {
-                failures.push(format!("{} could not be mended: {error:#}", group.name));
-                break;
+            match healed {
+                Ok(failed) => failures.extend(failed.into_iter().map(|why| format!("{}, mending: {why}", group.name))),
+                // With what is left of one group the next one can not be told apart from it.
+                Err(error) => {
+                    failures.push(format!("{} could not be mended: {error:#}", group.name));
+                    break;
+                }
             }
         }
         for line in &table {
@@ -98,38 +101,41 @@ pub(crate) async fn every_fault() -> Result<()> {
 
 /// Makes the faults of a group and has them found.
 async fn seeded(stage: &Stage, group: &Group, table: &mut Vec<String>) -> Result<()> {
+    let mut unmade = Vec::new();
     for fault in group.faults {
-        fault.make(stage).await.with_context(|| format!("failed to make the fault {:?}", fault.name))?;
+        unmade.extend(fault.make(stage).await.err().map(|error| format!("{:?} was not made: {error:#}", fault.name)));
     }
     group.made.act(stage, "").await.context("failed to bring the faults into effect")?;
     let night = night::inspect(stage).await?;
     report(&night);
     let compared = Comparison::of(group, &night);
     table.extend(compared.table());
-    compared.verdict()?;
+    let verdict = compared.verdict().err().map(|error| format!("{error:#}"));
+    let wrong: Vec<String> = unmade.into_iter().chain(verdict).collect();
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     ensure!(night.code == 2, "exit code {} of a fleet with {} findings", night.code, night.counting().count());
     in_time(&night)
 }
 
-/// Mends everything, whatever of it was made, and inspects until nothing of it is told any more.
-async fn heal(stage: &Stage, group: &Group) -> Result<()> {
+/// Mends everything, whatever of it was made, and inspects until nothing of it is told any more. Gives what went wrong on
+/// the way there.
+async fn heal(stage: &Stage, group: &Group) -> Result<Vec<String>> {
     let mut failed = Vec::new();
     // The last one first: a fault may stand on an earlier one.
     for fault in group.faults.iter().rev() {
         failed.extend(fault.mend(stage).await.err().map(|error| format!("{:?}: {error:#}", fault.name)));
     }
     failed.extend(group.mended.act(stage, "").await.err().map(|error| format!("{error:#}")));
-    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     let mut last = String::new();
     for _ in 0..NIGHTS_TO_HEAL {
         let night = night::inspect(stage).await?;
         if night.counting().next().is_none() {
             ensure!(night.code == 0, "exit code {} without a finding", night.code);
-            return Ok(());
+            return Ok(failed);
         }
         last = night.told();
     }
-    bail!("after {NIGHTS_TO_HEAL} inspections there is still:\n{last}")
+    bail!("after {NIGHTS_TO_HEAL} inspections there is still:\n{last}\n{}", failed.join("\n"))
 }
 
 /// The agents of half of the hosts are stopped, then half of the hosts can not be reached at all.

@@ -170,15 +170,6 @@ const FAULTS: &[Fault] = &[
          printf '[Service]\\nLimitNOFILE=8192\\n' > /run/systemd/system/kafka.service.d/seeded.conf; systemctl daemon-reload",
         "rm -f /run/systemd/system/kafka.service.d/seeded.conf; systemctl daemon-reload",
     ),
-    fault(
-        "open files near their limit",
-        "zk1",
-        &["limits.fd_usage@host:zk1/process:zookeeper", "limits.unit_drift@host:zk1/process:zookeeper"],
-        "pid=$(systemctl show --property MainPID --value zookeeper); open=$(ls /proc/$pid/fd | wc -l); \
-         prlimit --pid $pid --nofile=$((open + open / 5)):",
-        "pid=$(systemctl show --property MainPID --value zookeeper); \
-         prlimit --pid $pid --nofile=$(systemctl show --property LimitNOFILESoft --value zookeeper):",
-    ),
     // Clocks.
     // Nobody tells of the clock any more, so what else there is to know of it is unknown.
     fault(

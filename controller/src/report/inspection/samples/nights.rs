@@ -369,7 +369,7 @@ pub fn huge(count: usize) -> Sample {
         let limit = (Level::Warn, "> 75 %", Layer::BuiltIn);
         let number = f64::from(u32::try_from(n % 25).unwrap()) + 75.0;
         let one = over(finding(check, &about, state), number, Unit::Percent, limit);
-        let change = if n % 3 == 0 { Change::New } else { Change::Unchanged };
+        let change = if n.is_multiple_of(3) { Change::New } else { Change::Unchanged };
         let one = Finding { evidence: vec![format!("line {n}: statvfs /data: used {number} %")], ..one };
         since(one, i64::try_from(n % 200).unwrap(), change)
     };
