@@ -217,14 +217,15 @@ fn json(line: &str) -> Option<Header<'static>> {
     Some(Header { stamp, level, message: Cow::Owned(message), framework: true })
 }
 
-/// The JVM's unified log: decorations in brackets, in any number; the level is among them.
+/// The JVM's unified log: decorations in brackets, in any number; a level or a date is among them. Kafka's own start script
+/// asks for `time,tags`, which has no level.
 fn unified(line: &str) -> Option<Header<'_>> {
     let (mut rest, mut stamp, mut level) = (line, Stamp::None, None);
-    let mut any = false;
+    let (mut any, mut dated) = (false, false);
     while let Some((inside, behind)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         let inside = inside.trim();
         match (moment(inside), seconds(inside), Level::of_word(inside)) {
-            (Some((at, _)), _, _) => stamp = at,
+            (Some((at, _)), _, _) => (stamp, dated) = (at, true),
             // A date is better than an uptime.
             (None, Some(up), _) if stamp == Stamp::None => stamp = Stamp::SinceStart(up),
             (None, _, Some(found)) => level = Some(found),
@@ -236,9 +237,8 @@ fn unified(line: &str) -> Option<Header<'_>> {
         any = true;
         rest = behind;
     }
-    // Without a level it is a log of another form.
-    level?;
-    Some(plain(stamp, level, rest.trim()))
+    // Without either it is a log of another form.
+    (dated || level.is_some()).then(|| plain(stamp, level, rest.trim()))
 }
 
 /// `12.345s` or `12345ms`, as the unified log has uptimes.
@@ -456,6 +456,7 @@ mod tests {
                 "[2026-01-02T03:04:05.678+0000][info][gc,start     ] GC(1) Pause",
                 "2026-01-02T03:04:05.678Z INFO GC(1) Pause",
             ),
+            (Gc, "[2026-01-02T03:04:05.678+0000][gc,start     ] GC(1) Pause", "2026-01-02T03:04:05.678Z - GC(1) Pause"),
             (Gc, "[12.345s][warning][gc] GC(1) text", "start+12.345 WARN GC(1) text"),
             (
                 Gc,

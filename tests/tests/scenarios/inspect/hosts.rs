@@ -180,14 +180,6 @@ const FAULTS: &[Fault] = &[
         "systemctl start chrony; wait_until in_step",
     )
     .also(&["clock.synced@host:kafka3", "clock.offset@host:kafka3"]),
-    fault(
-        "two time services",
-        "kafka1",
-        &["clock.daemon@host:kafka1"],
-        "printf '[Service]\\nExecStart=/bin/sleep infinity\\n' > /run/systemd/system/ntp.service; \
-         systemctl daemon-reload; systemctl start ntp",
-        "systemctl stop ntp 2> /dev/null || true; rm -f /run/systemd/system/ntp.service; systemctl daemon-reload",
-    ),
     // A clock that follows nobody is nobody knows how far off.
     fault(
         "a clock that follows nobody",
@@ -205,13 +197,6 @@ const FAULTS: &[Fault] = &[
         Act::Work(|stage| Box::pin(unshift(stage))),
     ),
     // Names.
-    fault(
-        "a broker that has its own name for itself",
-        "kafka2",
-        &["os.dns@host:kafka2/name:kafka2", "net.advertised@host:kafka2/endpoint:kafka2:9092"],
-        "keep /etc/hosts; grep -vw kafka2 \"$base/kept/etc/hosts\" > /etc/hosts; echo '127.0.1.1 kafka2' >> /etc/hosts",
-        "back /etc/hosts",
-    ),
     // Logs, and what a JVM leaves.
     fault(
         "a broker without file descriptors, in its log",
