@@ -33,7 +33,7 @@ pub(crate) async fn timeline(stage: &Stage) -> Result<()> {
     let (stop, start) = (place("K-STOP-SIGNAL")?, place("K-STARTED")?);
     ensure!(stop < start, "the start stands before the stop: {said:#}");
     for broker in BROKERS {
-        for log in ["kafka", "journal", "kernel"] {
+        for log in ["kafka", "journal", "jvm"] {
             ensure!(said["hosts"][broker]["sources"][log] == "read", "{log} of {broker}: {said:#}");
         }
     }
