@@ -3,7 +3,8 @@
 use super::agents::{Which, agents};
 use super::exit::Exit;
 use super::{CliError, Outcome};
-use crate::fleet::{Fleet, FleetFileError};
+use crate::execute::Agent;
+use crate::fleet::Fleet;
 use crate::history::{InspectionRecord, Store};
 use crate::inspect::{self, FILE, InspectError, Inspected, Limits, Plan};
 use crate::notify::send::Outcome as Delivered;
@@ -145,11 +146,7 @@ pub(super) fn delivered(delivery: &Delivery) -> String {
 
 /// The inspection itself, with its progress on standard error.
 pub(super) async fn perform(fleet: &Fleet, args: &Args, store: &Store) -> Result<Inspected, CliError> {
-    let file: InspectionFile = fleet.yaml(FILE).map_err(of_file)?.unwrap_or_default();
     let agents = agents(fleet, Which::of(&args.pattern))?;
-    let name = FleetName::new(fleet.settings.fleet.as_str()).map_err(|error| CliError::input(error.to_string()))?;
-    let limits = Limits { sample: Duration::from_secs(args.sample_s), deadline: Duration::from_secs(args.deadline_s) };
-    let plan = Plan { fleet: name, agents: &agents, file: &file, limits, stored: !args.no_store };
     let all = agents.len();
     report::eprint(&format!(
         "inspecting {all} {}, watching {} s, at most {} s",
@@ -163,17 +160,26 @@ pub(super) async fn perform(fleet: &Fleet, args: &Args, store: &Store) -> Result
         let what = if read { "read" } else { "NOT read" };
         report::eprint(&format!("  {host} {what} after {:.1} s ({done} of {all})", begun.elapsed().as_secs_f64()));
     };
-    inspect::inspect(&plan, store, &progress).await.map_err(|error| match error {
+    let limits = Limits { sample: Duration::from_secs(args.sample_s), deadline: Duration::from_secs(args.deadline_s) };
+    inspect_agents(fleet, &agents, limits, !args.no_store, store, &progress).await
+}
+
+/// Inspects hosts by what the fleet directory says: its name, its thresholds and what people accepted.
+pub(super) async fn inspect_agents(
+    fleet: &Fleet,
+    agents: &[Agent],
+    limits: Limits,
+    stored: bool,
+    store: &Store,
+    progress: &(dyn Fn(&HostName, bool) + Sync),
+) -> Result<Inspected, CliError> {
+    let file: InspectionFile = fleet.yaml(FILE)?.unwrap_or_default();
+    let name = FleetName::new(fleet.settings.fleet.as_str()).map_err(|error| CliError::input(error.to_string()))?;
+    let plan = Plan { fleet: name, agents, file: &file, limits, stored };
+    inspect::inspect(&plan, store, progress).await.map_err(|error| match error {
         InspectError::Targets(_) | InspectError::Layers(_) => CliError::input(error.to_string()),
         InspectError::Store(error) => error.into(),
     })
-}
-
-fn of_file(error: FleetFileError) -> CliError {
-    match error {
-        FleetFileError::Fleet(error) => error.into(),
-        FleetFileError::Yaml(diagnostics) => CliError::Diagnostics(diagnostics),
-    }
 }
 
 pub(super) async fn stored(fleet: &Fleet, command: &Stored) -> Outcome {

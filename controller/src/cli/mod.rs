@@ -28,7 +28,7 @@ mod status;
 mod time;
 mod tune;
 
-use crate::fleet::{Fleet, FleetError};
+use crate::fleet::{Fleet, FleetError, FleetFileError};
 use crate::report;
 use clap::{Parser, Subcommand};
 use exit::Exit;
@@ -169,6 +169,15 @@ impl From<FleetError> for CliError {
                 .hint("`kfleet init DIR` makes one; name it with --fleet DIR or KFLEET_DIR"),
             FleetError::Settings { .. } => Self::input(report::chain(&error)),
             FleetError::Io { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<FleetFileError> for CliError {
+    fn from(error: FleetFileError) -> Self {
+        match error {
+            FleetFileError::Fleet(error) => error.into(),
+            FleetFileError::Yaml(diagnostics) => Self::Diagnostics(diagnostics),
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::agents::{Which, agents};
 use super::exit::Exit;
-use super::inspect::{delivered, tell, trends};
+use super::inspect::{delivered, inspect_agents, tell, trends};
 use super::{CliError, Outcome};
 use crate::execute::Interrupts;
 use crate::fleet::{Fleet, FleetFileError};
 use crate::history::Store;
-use crate::inspect::{self, FILE as INSPECTION_FILE, Inspected, Limits, Plan};
+use crate::inspect::{Inspected, Limits};
 use crate::notify::send::Outcome as Delivered;
 use crate::report;
 use crate::report::inspection::{FORMATS, Format, Language as PageLanguage, Options, Pages, UnknownFormat, render};
@@ -16,8 +16,7 @@ use crate::schedule::{
     Occasion, Server, Source, parse,
 };
 use futures::future::BoxFuture;
-use kfleet_inspect::InspectionFile;
-use kfleet_model::{Class, FleetName, HostName, Map};
+use kfleet_model::{Class, HostName, Map};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -135,18 +134,14 @@ impl Job for Inspection {
 impl Inspection {
     async fn inspect(&self, entry: &Entry) -> Result<Inspected, CliError> {
         let Inspect { pattern, sample, .. } = &entry.inspect;
-        let file: InspectionFile = self.fleet.yaml(INSPECTION_FILE).map_err(of_file)?.unwrap_or_default();
         let agents = agents(&self.fleet, Which::of(pattern))?;
-        let name = FleetName::new(self.fleet.settings.fleet.as_str());
-        let name = name.map_err(|error| CliError::input(error.to_string()))?;
         let limits = Limits { sample: sample.unsigned_abs(), deadline: gathering(entry) };
-        let plan = Plan { fleet: name, agents: &agents, file: &file, limits, stored: true };
         let progress = |host: &HostName, read: bool| {
             if !read {
                 tracing::warn!(%host, schedule = entry.schedule.name, "not read");
             }
         };
-        inspect::inspect(&plan, &self.store, &progress).await.map_err(|error| CliError::internal(&error))
+        inspect_agents(&self.fleet, &agents, limits, true, &self.store, &progress).await
     }
 
     async fn finish(&self, occasion: &Occasion, inspected: &Inspected) -> JobOutcome {
@@ -216,13 +211,6 @@ fn write(text: &str, path: &Path) -> Result<(), String> {
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     let written = written.and_then(|()| std::fs::write(&beside, text)).and_then(|()| std::fs::rename(&beside, path));
     written.map_err(|error| error.to_string())
-}
-
-fn of_file(error: FleetFileError) -> CliError {
-    match error {
-        FleetFileError::Fleet(error) => error.into(),
-        FleetFileError::Yaml(diagnostics) => CliError::Diagnostics(diagnostics),
-    }
 }
 
 /// An error as the detail of a run.

@@ -344,15 +344,29 @@ pub static KEYS: &[Key] = &[
         "what the host of that address resolves to; sorted",
     ),
     // Host: clock.
-    key("clock.synchronised", Host, None, D::Flag, U::Count, "adjtimex: STA_UNSYNC is not set"),
-    key("clock.max_error", Host, None, D::Float, U::Milliseconds, "adjtimex maxerror"),
+    key(
+        "clock.synchronised",
+        Host,
+        None,
+        D::Flag,
+        U::Count,
+        "the daemon says that it follows a source: chronyc tracking, ntpq rv, timedatectl",
+    ),
+    key(
+        "clock.max_error",
+        Host,
+        None,
+        D::Float,
+        U::Milliseconds,
+        "root delay / 2 + root dispersion, as the daemon tells them",
+    ),
     key(
         "clock.offset",
         Host,
         None,
         D::Float,
         U::Milliseconds,
-        "chronyc -c tracking column 5, else ntpq -c rv, else adjtimex offset; signed",
+        "chronyc -c tracking column 5, else ntpq -c rv, else timedatectl; signed",
     ),
     key(
         "clock.skew",
